@@ -1,0 +1,223 @@
+"""The types that every strategy is made of.
+
+    text --Tokenizer--> ids --Session.extend--> logits of the next id
+         --processors, in the order the user wrote them--> logits, some of them -inf
+         --argmax, or a Chance--> one id a row --> Step --> text
+
+Letters in the shape comments:  R rows   T ids of a row   V ids in the vocabulary   K choices
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .trace import StepTrace
+
+FinishReason = Literal["eos", "stop", "length", "context"]
+State = tuple[Tensor, ...]  # what a processor remembers: tensors with one entry a row; () for nothing
+
+
+class Session(Protocol):
+    """One running batch of a language model. Rows are ragged: each has its own length, and there is no padding."""
+
+    lengths: Tensor  # (R,) int64: ids in each row
+
+    def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
+        """Append the first n[r] of ids (R, S) to row r; -> logits (R, keep, V) behind its last `keep` new ids."""
+        ...
+
+    def select(self, rows: Tensor) -> None:
+        """Replace the rows by those numbered `rows` (R',): beams change parents, finished rows leave."""
+        ...
+
+    def rewind(self, lengths: Tensor) -> None:
+        """Shorten row r to lengths[r] ids: rejected drafts go."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """Anything that turns ids into logits: GPT-2, a table, two models at once."""
+
+    @property
+    def n_vocab(self) -> int: ...
+
+    @property
+    def n_positions(self) -> int:
+        """The longest sequence that a session takes, in ids."""
+        ...
+
+    def open(self) -> Session: ...
+
+
+class Prefix(NamedTuple):
+    """What each row consists of so far. A value: nothing ever changes one, `append` and `select` make new ones."""
+
+    ids: Tensor  # (R, T) int64: prompt and new ids; behind a row's own length anything may stand
+    lengths: Tensor  # (R,) int64: how many of them count
+    prompt_lengths: Tensor  # (R,) int64: how many of these are the prompt
+    samples: Tensor  # (R,) int64: the number of this sample among those of its prompt
+    eos_id: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        prompts: Sequence[Sequence[int]],
+        samples: Sequence[int] | None = None,
+        eos_id: int | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Prefix:
+        """The prefix whose rows are these prompts, with nothing generated yet."""
+        ids, lengths = ragged(prompts)
+        numbers = torch.tensor([0] * len(prompts) if samples is None else list(samples), dtype=torch.int64)
+        return cls(ids.to(device), lengths.to(device), lengths.to(device), numbers.to(device), eos_id)
+
+    @property
+    def steps(self) -> Tensor:
+        """(R,) how many ids have been generated, which is also the number of the step to come."""
+        return self.lengths - self.prompt_lengths
+
+    def append(self, ids: Tensor) -> Prefix:
+        """Every row with one more id; ids (R,)."""
+        longer = torch.cat([self.ids, ids[:, None]], dim=1)  # (R, T + 1): right for the longest rows
+        longer = longer.scatter(1, self.lengths[:, None], ids[:, None])  # and for the others
+        return self._replace(ids=longer, lengths=self.lengths + 1)
+
+    def select(self, rows: Tensor) -> Prefix:
+        """The rows with these numbers, (R',)."""
+        return self._replace(
+            ids=self.ids[rows],
+            lengths=self.lengths[rows],
+            prompt_lengths=self.prompt_lengths[rows],
+            samples=self.samples[rows],
+        )
+
+
+def ragged(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Rows of different lengths as ids (R, T), filled up with zeros on the right, and their lengths (R,)."""
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
+    for r, row in enumerate(rows):
+        ids[r, : len(row)] = torch.tensor(list(row), dtype=torch.int64)
+    return ids, lengths
+
+
+class Purpose(IntEnum):
+    """What a random choice is for. Part of the key of its noise, so that two purposes never share any."""
+
+    TOKEN = 0
+    COIN = 1
+    DRAFT = 2
+    ACCEPTANCE = 3
+    RESIDUAL = 4
+
+
+class Chance(Protocol):
+    """Where every random choice is made. `decoding.chance` has the implementations."""
+
+    def choose(self, logits: Tensor, purpose: Purpose, prefix: Prefix) -> Tensor:
+        """(R, K) unnormalised log-probabilities -> (R,) a choice below K in each row, never one that is -inf."""
+        ...
+
+    def uniform(self, n: int, purpose: Purpose, prefix: Prefix) -> Tensor:
+        """(R, n) numbers of dtype float64, strictly between 0 and 1."""
+        ...
+
+
+class Processor:
+    """Reshapes the distribution of the next id: a pure function of logits and prefix.
+
+    >>> TopP(0.9)(logits)            # (..., V) -> (..., V), on its own
+    >>> Sample(Temperature(0.8), TopP(0.9))                 # in a strategy, in this order
+
+    A processor overrides `process`. One that remembers something between steps, or draws, overrides `start` and `step`.
+    """
+
+    def __call__(self, logits: Tensor, prefix: Prefix | None = None) -> Tensor:
+        """(..., V) -> (..., V). A removed id becomes -inf. The argument is not changed; half precision is widened."""
+        return self.process(widen(logits), prefix)
+
+    def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
+        """The rule itself, on logits of at least float32."""
+        raise NotImplementedError
+
+    def start(self, rows: int) -> State:
+        """What it remembers before the first step."""
+        return ()
+
+    def step(self, logits: Tensor, prefix: Prefix, state: State, chance: Chance) -> tuple[Tensor, State]:
+        """One step of a generation: logits (R, V) and state -> logits (R, V) and the state for the next step."""
+        return self(logits, prefix), state
+
+
+def widen(logits: Tensor) -> Tensor:
+    """Logits wide enough to be processed: half precision becomes float32, float32 and float64 stay."""
+    if not logits.is_floating_point():
+        raise ValueError(f"logits are floating-point numbers; got {logits.dtype}")
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a row ends, and what to record on the way.
+
+    max_new_tokens   the most ids to add, at least 1; None for as many as the model's positions allow
+    eos_id           the id that ends a row; None for none
+    stops            told all new ids of a row, says whether the last of them completed a stop
+    num_samples      how many samples to make of each prompt, at least 1
+    trace            record in each step what every processor did
+    """
+
+    max_new_tokens: int | None
+    eos_id: int | None = None
+    stops: Callable[[Sequence[int]], bool] | None = None
+    num_samples: int = 1
+    trace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens is not None and self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1; got {self.max_new_tokens}")
+        if self.num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1; got {self.num_samples}")
+
+    def finish_reason(self, new_ids: Sequence[int], prompt_length: int, n_positions: int) -> FinishReason | None:
+        """Why a row with these new ids ends here, or None where it goes on. Asked after every id, and before the first.
+
+        Prompt and new ids together never exceed the model's positions.
+        """
+        if new_ids and new_ids[-1] == self.eos_id:
+            return "eos"
+        if new_ids and self.stops is not None and self.stops(new_ids):
+            return "stop"
+        if len(new_ids) == self.max_new_tokens:
+            return "length"
+        if prompt_length + len(new_ids) >= n_positions:
+            return "context"
+        return None
+
+
+class Step(NamedTuple):
+    """What a strategy adds to one row. Most add one id; speculation may add several, a full row none."""
+
+    row: int  # prompt number * num_samples + sample number
+    ids: tuple[int, ...]
+    model_logprobs: tuple[float, ...]  # natural logarithms: the model's own probability of each id
+    processed_logprobs: tuple[float, ...]  # after the processors, renormalised
+    finish_reason: FinishReason | None = None  # set in the last step of the row
+    trace: StepTrace | None = None
+
+
+class Strategy(Protocol):
+    """A way of turning logits into ids."""
+
+    def run(
+        self, model: LanguageModel, prompts: Sequence[Sequence[int]], limits: Limits, chance: Chance
+    ) -> Iterator[Step]:
+        """Extend every prompt until its rows end; steps of different rows alternate."""
+        ...

@@ -1,0 +1,280 @@
+"""Prompts in, text out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, overload
+
+from .chance import Gumbel
+from .core import Chance, FinishReason, LanguageModel, Limits, Step, Strategy
+from .text import Stops, TextStream
+from .tokenizer import Tokenizer
+from .trace import StepTrace
+
+Draw = Callable[[int], Chance]  # seed -> chance: Gumbel, InverseCDF or Multinomial
+
+
+@dataclass(frozen=True)
+class GeneratedIds:
+    """One continuation of one prompt, in ids.
+
+    model_logprobs       natural logarithm of the model's own probability of each id
+    processed_logprobs   the same after the processors, renormalised
+    finish_reason        "eos", "stop" (a stop string), "length" (max_new_tokens) or "context" (the model's positions)
+    seed                 what its random choices came from; the same seed gives the same ids again
+    """
+
+    prompt_ids: list[int]
+    sample: int  # its number among the samples of its prompt
+    ids: list[int]
+    model_logprobs: list[float]
+    processed_logprobs: list[float]
+    finish_reason: FinishReason
+    seed: int
+    trace: list[StepTrace] = field(repr=False, compare=False)  # one a step where it was asked for, else empty
+
+
+@dataclass(frozen=True)
+class Generation(GeneratedIds):
+    """One continuation of one prompt. The text ends before a stop string or `<|endoftext|>`; the ids include it."""
+
+    prompt: str
+    text: str
+
+
+class Piece(NamedTuple):
+    """What one step adds to one row's text."""
+
+    row: int  # prompt number * num_samples + sample number
+    text: str  # may be empty: bytes are held back until they are certain
+    step: Step
+    generation: Generation | None  # the whole, in the last piece of the row
+
+
+@overload
+def generate(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    strategy: Strategy,
+    *,
+    max_new_tokens: int | None,
+    seed: int | None = None,
+    draw: Draw = Gumbel,
+    stop: Sequence[str] = (),
+    num_samples: None = None,
+    trace: bool = False,
+) -> Generation: ...
+@overload
+def generate(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    strategy: Strategy,
+    *,
+    max_new_tokens: int | None,
+    seed: int | None = None,
+    draw: Draw = Gumbel,
+    stop: Sequence[str] = (),
+    num_samples: int,
+    trace: bool = False,
+) -> list[Generation]: ...
+@overload
+def generate(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: list[str] | tuple[str, ...],
+    strategy: Strategy | Sequence[Strategy],
+    *,
+    max_new_tokens: int | None,
+    seed: int | None = None,
+    draw: Draw = Gumbel,
+    stop: Sequence[str] = (),
+    num_samples: int | None = None,
+    trace: bool = False,
+) -> list[Generation]: ...
+def generate(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str | list[str] | tuple[str, ...],
+    strategy: Strategy | Sequence[Strategy],
+    *,
+    max_new_tokens: int | None,
+    seed: int | None = None,
+    draw: Draw = Gumbel,
+    stop: Sequence[str] = (),
+    num_samples: int | None = None,
+    trace: bool = False,
+) -> Generation | list[Generation]:
+    """Continue a prompt, or several.
+
+    prompt           one text, or a list
+    strategy         `Greedy()`, `Sample(TopP(0.9))`, ...; or a list, one for each prompt
+    max_new_tokens   the most ids to add; None for as many as the model has positions for
+    seed             what random choices come from; None draws one, and the result tells which
+    draw             how they are made: `Gumbel`, `InverseCDF` or `Multinomial`
+    stop             strings that end the text, which is cut before them
+    num_samples      how many samples to make of each prompt
+    trace            record what every processor did
+
+    One prompt without `num_samples` gives one `Generation`. Otherwise a list: prompt after prompt, and the samples of
+    each side by side. Raises ValueError, in words, for whatever cannot be done.
+    """
+    pieces = stream(
+        model,
+        tokenizer,
+        prompt,
+        strategy,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        draw=draw,
+        stop=stop,
+        num_samples=1 if num_samples is None else num_samples,
+        trace=trace,
+    )
+    finished = {piece.row: piece.generation for piece in pieces if piece.generation is not None}
+    generations = [finished[row] for row in sorted(finished)]
+    return generations[0] if isinstance(prompt, str) and num_samples is None else generations
+
+
+def stream(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str | list[str] | tuple[str, ...],
+    strategy: Strategy | Sequence[Strategy],
+    *,
+    max_new_tokens: int | None,
+    seed: int | None = None,
+    draw: Draw = Gumbel,
+    stop: Sequence[str] = (),
+    num_samples: int = 1,
+    trace: bool = False,
+) -> Iterator[Piece]:
+    """As `generate`, but the text comes as it is made.
+
+    >>> for piece in stream(model, tokenizer, "Once upon a time", Greedy(), max_new_tokens=20):
+    ...     print(piece.text, end="", flush=True)
+
+    The pieces of a row, put together, are its text. Arguments are checked before the first piece is asked for.
+    """
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if tokenizer.n_vocab != model.n_vocab:
+        raise ValueError(
+            f"the tokenizer has {tokenizer.n_vocab} ids and the model {model.n_vocab}: they do not belong together"
+        )
+    encoded = [tokenizer.encode(text) for text in prompts]
+    stops = Stops(stop)
+    limits = Limits(max_new_tokens, tokenizer.eos_id, stops.completed_by(tokenizer.token_bytes), num_samples, trace)
+    seed = _seed(seed)
+    steps = _run(model, encoded, strategy, limits, draw, seed)
+
+    def pieces() -> Iterator[Piece]:
+        texts = [TextStream(stops) for _ in range(len(prompts) * num_samples)]
+        written = [""] * len(texts)
+        collected: list[list[Step]] = [[] for _ in texts]
+        for step in steps:
+            row = step.row
+            collected[row].append(step)
+            ended = step.finish_reason == "eos"
+            visible = step.ids[:-1] if ended else step.ids
+            new = texts[row].push(tokenizer.decode_bytes(visible))
+            generation = None
+            if step.finish_reason is not None:
+                new += texts[row].close()
+            written[row] += new
+            if step.finish_reason is not None:
+                ids = _collect(collected[row], encoded[row // num_samples], row % num_samples, seed)
+                generation = Generation(**vars(ids), prompt=prompts[row // num_samples], text=written[row])
+            yield Piece(row, new, step, generation)
+
+    return pieces()
+
+
+def generate_ids(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    strategy: Strategy | Sequence[Strategy],
+    *,
+    max_new_tokens: int | None,
+    eos_id: int | None = None,
+    seed: int | None = None,
+    draw: Draw = Gumbel,
+    num_samples: int = 1,
+    trace: bool = False,
+) -> list[GeneratedIds]:
+    """As `generate`, below text: rows of ids in, ids out. No id ends a row unless `eos_id` is given."""
+    limits = Limits(max_new_tokens, eos_id, None, num_samples, trace)
+    seed = _seed(seed)
+    collected: list[list[Step]] = [[] for _ in range(len(prompts) * num_samples)]
+    for step in _run(model, [list(prompt) for prompt in prompts], strategy, limits, draw, seed):
+        collected[step.row].append(step)
+    return [
+        _collect(steps, list(prompts[row // num_samples]), row % num_samples, seed)
+        for row, steps in enumerate(collected)
+    ]
+
+
+def _seed(seed: int | None) -> int:
+    return secrets.randbits(32) if seed is None else seed
+
+
+def _run(
+    model: LanguageModel,
+    prompts: list[list[int]],
+    strategy: Strategy | Sequence[Strategy],
+    limits: Limits,
+    draw: Draw,
+    seed: int,
+) -> Iterator[Step]:
+    """Check the prompts, and run each group of prompts with equal strategies as one batch."""
+    if not prompts:
+        raise ValueError("there is no prompt: give at least one")
+    for number, ids in enumerate(prompts):
+        which = f"prompt {number}" if len(prompts) > 1 else "the prompt"
+        if not ids:
+            raise ValueError(f"{which} is empty; a language model needs at least one id to predict the next from")
+        if len(ids) > model.n_positions:
+            raise ValueError(
+                f"{which} has {len(ids)} ids, {len(ids) - model.n_positions} more than the model's "
+                f"{model.n_positions} positions; shorten it"
+            )
+        if not 0 <= min(ids) <= max(ids) < model.n_vocab:
+            raise ValueError(f"{which} has ids outside of the vocabulary, 0 to {model.n_vocab - 1}")
+    strategies = list(strategy) if isinstance(strategy, Sequence) else [strategy] * len(prompts)
+    if len(strategies) != len(prompts):
+        raise ValueError(f"a list of strategies needs one for each prompt; got {len(strategies)} for {len(prompts)}")
+
+    groups: list[tuple[Strategy, list[int]]] = []
+    for number, one in enumerate(strategies):
+        for other, members in groups:
+            if one == other:
+                members.append(number)
+                break
+        else:
+            groups.append((one, [number]))
+    chances = [draw(seed) for _ in groups]  # made here, so that a bad seed is reported at once
+
+    def steps() -> Iterator[Step]:
+        for (one, members), chance in zip(groups, chances, strict=True):
+            for step in one.run(model, [prompts[number] for number in members], limits, chance):
+                member, sample = divmod(step.row, limits.num_samples)
+                yield step._replace(row=members[member] * limits.num_samples + sample)
+
+    return steps()
+
+
+def _collect(steps: list[Step], prompt_ids: list[int], sample: int, seed: int) -> GeneratedIds:
+    finish_reason = steps[-1].finish_reason
+    assert finish_reason is not None
+    return GeneratedIds(
+        prompt_ids=prompt_ids,
+        sample=sample,
+        ids=[id for step in steps for id in step.ids],
+        model_logprobs=[logprob for step in steps for logprob in step.model_logprobs],
+        processed_logprobs=[logprob for step in steps for logprob in step.processed_logprobs],
+        finish_reason=finish_reason,
+        seed=seed,
+        trace=[step.trace for step in steps if step.trace is not None],
+    )

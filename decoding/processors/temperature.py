@@ -1,0 +1,40 @@
+"""Sharper or flatter, without removing anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core import Prefix, Processor
+
+_SMALL = 1e-3  # below this, dividing could overflow
+
+
+@dataclass(frozen=True)
+class Temperature(Processor):
+    """Divide the logits by a temperature.
+
+        p_i  ∝  exp(logits_i / T)
+
+    T < 1 sharpens the distribution, T > 1 flattens it, T = 1 changes nothing. T = 0 is the limit, greedy decoding: only
+    the best id stays (of equals the lowest). Raises ValueError for a negative or infinite temperature.
+    """
+
+    temperature: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.temperature < float("inf"):
+            raise ValueError(f"a temperature is a number of at least 0; got {self.temperature}")
+
+    def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
+        if self.temperature == 1.0:
+            return logits
+        if self.temperature == 0.0:
+            best = logits.argmax(dim=-1, keepdim=True)  # (R, 1)
+            return torch.full_like(logits, -torch.inf).scatter(-1, best, logits.gather(-1, best))
+        if self.temperature < _SMALL:  # the best logit becomes 0 and all others large and negative, whatever T is
+            gaps = logits.double() - logits.amax(dim=-1, keepdim=True).double()
+            return (gaps / self.temperature).to(logits.dtype)
+        return logits / self.temperature

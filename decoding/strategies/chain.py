@@ -1,0 +1,60 @@
+"""What strategies have in common: processors, in the order in which the user wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..core import Chance, Prefix, Processor, State
+from ..trace import Stage
+
+
+class Chain:
+    """A strategy that takes processors, in the order in which they act."""
+
+    def __init__(self, *processors: Processor) -> None:
+        for processor in processors:
+            if not isinstance(processor, Processor):
+                raise ValueError(f"{type(self).__name__} takes processors such as TopP(0.9); got {processor!r}")
+        self.processors = processors
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.processors))})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Chain) and type(self) is type(other) and self.processors == other.processors
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.processors))
+
+
+def process(
+    logits: Tensor, prefix: Prefix, processors: Sequence[Processor], states: Sequence[State], chance: Chance
+) -> tuple[list[Stage], list[State]]:
+    """Let the processors act one after another: the logits (R, V) before, after each of them, and their new states.
+
+    Raises ValueError, naming the culprit, where a row has no id left or has logits that are not numbers.
+    """
+    stages = [Stage("model", logits)]
+    after: list[State] = []
+    for processor, state in zip(processors, states, strict=True):
+        logits, state = processor.step(logits, prefix, state, chance)
+        stages.append(Stage(repr(processor), logits))
+        after.append(state)
+    best = logits.amax(dim=-1)  # (R,)
+    if not bool(((best > -torch.inf) & (best < torch.inf)).all()):  # so for NaN, too
+        _blame(stages)
+    return stages, after
+
+
+def _blame(stages: Sequence[Stage]) -> None:
+    """Raise the error about the first stage that left a row without a distribution."""
+    for stage in stages:
+        best = stage.logits.amax(dim=-1)  # (R,)
+        who = "the model" if stage.name == "model" else stage.name
+        if bool(best.isnan().any()) or bool((best == torch.inf).any()):
+            raise ValueError(f"{who} gave logits that are NaN or infinite; a wider dtype may help")
+        if bool((best == -torch.inf).any()):
+            raise ValueError(f"{who} removed every id that was left; at least one has to stay")

@@ -1,0 +1,179 @@
+"""Where a model's files come from: the bundled model, a directory, or the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import re
+from os import PathLike, fspath
+from pathlib import Path
+from typing import NamedTuple
+
+from .checkpoint import INDEX, shards
+from .config import PUBLISHED
+
+STORYBOOK = Path(__file__).parent / "storybook"  # the bundled model
+SECONDS_TO_ANSWER = 4.0  # how long the Hub may take for a first answer before it counts as out of reach
+
+_WEIGHTS = "model.safetensors"
+_CONFIG = "config.json"
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class ModelNotFoundError(OSError):
+    """There is no such model, or it lacks the files that a model needs."""
+
+
+class HubUnreachableError(OSError):
+    """The Hub had to be asked, and did not answer, or refused to."""
+
+
+class Source(NamedTuple):
+    """What was loaded: the name that was asked for, and the commit where the Hub has it."""
+
+    name: str
+    revision: str | None
+
+
+class ModelFiles(NamedTuple):
+    """A model's files on this machine. `weights` is one file, or the index of several beside it."""
+
+    config: Path
+    weights: Path
+    source: Source
+
+
+def locate(name: str | PathLike[str], *, revision: str | None = None, local_files_only: bool = False) -> ModelFiles:
+    """Find the files of the model `name`, and download them where that is needed and allowed.
+
+    Published names come first, then the bundled model, then an existing directory, then "owner/name" on the Hub.
+    See `GPT2.from_pretrained` for the arguments and the errors.
+    """
+    name = fspath(name)
+    if name in PUBLISHED:
+        repository, pinned, _ = PUBLISHED[name]
+        return _on_the_hub(name, repository, revision or pinned, local_files_only)
+    if name == "storybook" or Path(name).expanduser().is_dir():
+        if revision is not None:
+            raise ValueError(f"revision names a commit on the Hub, but {name!r} is on this machine; leave it out")
+        folder = STORYBOOK if name == "storybook" else Path(name).expanduser()
+        return _in_directory(name, folder)
+    if _REPOSITORY.fullmatch(name) and not name.startswith("."):
+        return _on_the_hub(name, name, revision or "main", local_files_only)
+    raise ModelNotFoundError(
+        f"there is no model {name!r}: give one of {', '.join(PUBLISHED)}, storybook (bundled), "
+        f"an existing directory, or owner/name on the Hugging Face Hub"
+    )
+
+
+def _in_directory(name: str, folder: Path) -> ModelFiles:
+    try:
+        present = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise ModelNotFoundError(f"the directory {folder} cannot be read: {error.strerror}") from error
+    weights = next((file for file in (_WEIGHTS, INDEX) if file in present), None)
+    if weights is None:
+        pickles = any(file.endswith((".bin", ".pt", ".pth", ".ckpt")) for file in present)
+        raise ModelNotFoundError(
+            f"the directory {folder} holds no weights: neither {_WEIGHTS} nor {INDEX}"
+            + ("; only safetensors is read, and what lies there has to be converted" if pickles else "")
+        )
+    if _CONFIG not in present:
+        raise ModelNotFoundError(f"the directory {folder} holds weights but no {_CONFIG}, which tells their shape")
+    return ModelFiles(folder / _CONFIG, folder / weights, Source(name, None))
+
+
+def _on_the_hub(name: str, repository: str, revision: str, local_files_only: bool) -> ModelFiles:
+    def fetch(file: str) -> Path | None:
+        return _fetch(name, repository, file, revision, local_files_only)
+
+    config = fetch(_CONFIG)
+    if config is None:
+        raise ModelNotFoundError(f"{repository} on the Hub has no {_CONFIG} at {revision}, so it is no model to load")
+    weights = fetch(_WEIGHTS)
+    if weights is None:
+        weights = fetch(INDEX)
+        if weights is None:
+            raise ModelNotFoundError(
+                f"{repository} on the Hub has neither {_WEIGHTS} nor {INDEX} at {revision}; only safetensors is read"
+            )
+        for shard in shards(weights):
+            if fetch(shard) is None:
+                raise ModelNotFoundError(f"{repository} on the Hub lists {shard}, but does not have it")
+    # the cache keeps a commit in a folder of its own: .../snapshots/<commit>/config.json
+    commit = config.parent.name if _COMMIT.fullmatch(config.parent.name) else None
+    return ModelFiles(config, weights, Source(name, commit))
+
+
+def _fetch(name: str, repository: str, file: str, revision: str, local_files_only: bool) -> Path | None:
+    """The file's place in the cache, after a download where needed; None where the repository has no such file.
+
+    A file of a full commit that lies in the cache is used without any request.
+    """
+    import huggingface_hub as hub  # here, so that the bundled model and directories start without it
+    from huggingface_hub import errors
+
+    def download(local_files_only: bool) -> Path:
+        return Path(hub.hf_hub_download(repository, file, revision=revision, local_files_only=local_files_only))
+
+    try:
+        try:
+            if local_files_only or _COMMIT.fullmatch(revision):
+                return download(local_files_only=True)
+        except errors.LocalEntryNotFoundError:
+            if local_files_only:
+                raise
+        try:  # one short question first, because a download asks again for minutes before it gives up
+            url = hub.hf_hub_url(repository, file, revision=revision)
+            hub.get_hf_file_metadata(url, timeout=SECONDS_TO_ANSWER, retry_on_errors=False)
+        except (errors.GatedRepoError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
+            raise
+        except errors.RemoteEntryNotFoundError:
+            return None
+        except Exception as silence:  # every way in which a network can fail; what is in the cache will do
+            try:
+                return download(local_files_only=True)
+            except errors.LocalEntryNotFoundError:
+                raise silence from None
+        return download(local_files_only=False)
+    except errors.GatedRepoError as error:
+        raise ModelNotFoundError(
+            f"{repository} is gated: accept its terms on the Hub, then log in with `hf auth login`"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelNotFoundError(
+            f"the Hub has no repository {repository}, or it is private: check the name, or log in with `hf auth login`"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelNotFoundError(f"{repository} on the Hub has no revision {revision!r}") from error
+    except errors.HFValidationError as error:
+        raise ModelNotFoundError(f"{repository!r} cannot be the name of a repository on the Hub: {error}") from error
+    except errors.LocalEntryNotFoundError as error:
+        raise HubUnreachableError(
+            f"{file} of {name} is not in the cache, and the Hub is not to be asked; "
+            f"let it be asked once, or give a directory that holds the model"
+        ) from error
+    except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
+        raise ModelNotFoundError(
+            f"the cache of the Hub cannot be used ({error}): point HF_HOME to a folder that can be read and written"
+        ) from error
+    except OSError as error:
+        if error.errno is not None and not isinstance(error, ConnectionError):
+            raise ModelNotFoundError(f"{file} of {name} cannot be stored: {error.strerror or error}") from error
+        raise _unreachable(name, error) from error
+    except Exception as error:
+        if _is_of_the_network(error):
+            raise _unreachable(name, error) from error
+        raise
+
+
+def _is_of_the_network(error: Exception) -> bool:
+    """Whether an exception came from the Hub's HTTP client, whose own classes differ between its versions."""
+    return type(error).__module__.split(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}
+
+
+def _unreachable(name: str, error: Exception) -> HubUnreachableError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return HubUnreachableError(
+        f"the Hugging Face Hub cannot be reached for {name} ({reason}); check the network or the proxy, "
+        f"or give a directory that holds the model"
+    )

@@ -1,0 +1,254 @@
+"""GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"): ids in, logits out.
+
+Read it from top to bottom: a linear layer, attention, the MLP, a block of both, the whole network. Parameters carry the
+names and the layout of OpenAI's checkpoint, so that loading it is an equality of two dictionaries.
+
+Letters in the shape comments:
+    B  rows of the batch    T  positions of a row    S  positions that attention sees    V  ids in the vocabulary
+    C  width (n_embd)       H  heads                 D  width of a head, C / H
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checkpoint import load_weights
+from .config import GPT2Config
+from .hub import Source, locate
+from .session import LayerCache, Session
+
+
+class Conv1D(nn.Module):
+    """The checkpoint's linear layer: y = x @ w + b with w of shape (in, out).
+
+    OpenAI wrote its linear layers as convolutions of width one, whose weight is the transpose of `nn.Linear`'s. Keeping
+    the file's own layout saves a transpose of every matrix, and the famous bug of forgetting one.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_in, n_out))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.weight)  # (B*T, out)
+        return y.view(*x.shape[:-1], -1)  # (B, T, out)
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention: softmax(q kᵀ / √D) v in every head (Vaswani et al. 2017, arXiv:1706.03762)."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.n_head = config.n_head
+        self.c_attn = Conv1D(config.n_embd, 3 * config.n_embd)
+        self.c_proj = Conv1D(config.n_embd, config.n_embd)
+        self.attn_pdrop = config.attn_pdrop
+        self.resid_dropout = nn.Dropout(config.resid_pdrop)
+
+    def forward(self, x: Tensor, visible: Tensor | None = None, cache: LayerCache | None = None) -> Tensor:
+        B, T, C = x.shape
+        q, k, v = self.c_attn(x).view(B, T, 3, self.n_head, C // self.n_head).unbind(2)  # (B, T, H, D) each
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, D)
+        if cache is not None:
+            k, v = cache.append(k, v)  # (B, H, S, D): everything so far
+        y = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=visible,  # broadcasts to (B, H, T, S)
+            dropout_p=self.attn_pdrop if self.training else 0.0,
+            is_causal=visible is None and T > 1,
+        )  # (B, H, T, D)
+        y = y.transpose(1, 2).reshape(B, T, C)  # the heads side by side again
+        return self.resid_dropout(self.c_proj(y))  # (B, T, C)
+
+
+class MLP(nn.Module):
+    """Two linear layers around a GELU, at every position alone.
+
+    GPT-2 was trained with the tanh approximation of GELU (Hendrycks & Gimpel 2016, arXiv:1606.08415); the exact one,
+    PyTorch's default, is close and wrong.
+    """
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.c_fc = Conv1D(config.n_embd, config.inner_width)
+        self.c_proj = Conv1D(config.inner_width, config.n_embd)
+        self.resid_dropout = nn.Dropout(config.resid_pdrop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.gelu(self.c_fc(x), approximate="tanh")  # (B, T, 4C)
+        return self.resid_dropout(self.c_proj(x))  # (B, T, C)
+
+
+class Block(nn.Module):
+    """One layer: attention, then the MLP, each on a normalised copy of the residual stream and added back to it."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.attn = Attention(config)
+        self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, visible: Tensor | None = None, cache: LayerCache | None = None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), visible, cache)  # (B, T, C)
+        return x + self.mlp(self.ln_2(x))  # (B, T, C)
+
+
+class GPT2(nn.Module):
+    """The network: token and position embeddings, a stack of blocks, a last LayerNorm, and the embeddings as the head.
+
+    >>> model = GPT2.from_pretrained("storybook")
+    >>> model(torch.tensor([[7454, 2402, 257, 640]])).shape       # (B, T) -> (B, T, V)
+    torch.Size([1, 4, 50257])
+
+    `GPT2(config)` has fresh random weights and is in train mode, as every new `nn.Module` is.
+    """
+
+    source: Source | None = None  # where from_pretrained found the weights
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding.from_pretrained(torch.empty(config.n_vocab, config.n_embd), freeze=False)
+        self.wpe = nn.Embedding.from_pretrained(torch.empty(config.n_positions, config.n_embd), freeze=False)
+        self.embd_dropout = nn.Dropout(config.embd_pdrop)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        if not self.wte.weight.is_meta:  # from_pretrained wants the shapes only
+            self._draw_weights()
+
+    @property
+    def n_vocab(self) -> int:
+        return self.config.n_vocab
+
+    @property
+    def n_positions(self) -> int:
+        return self.config.n_positions
+
+    @property
+    def device(self) -> torch.device:
+        return self.wte.weight.device
+
+    def forward(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """The logits of every next id: those at position t predict the id at t + 1.
+
+        ids              (B, T) int64, T at most n_positions
+        attention_mask   (B, T), 1 for an id and 0 for padding, on either side; positions count the ids only, and what
+                         comes out at padding means nothing
+        returns          (B, T, V), in the dtype of the weights
+
+        Raises ValueError for ids of another shape, ids outside the vocabulary, and a sequence that is too long.
+        """
+        self._check_ids(ids)
+        T = ids.shape[1]
+        visible = None  # the usual case: every id sees itself and all before it
+        positions = torch.arange(T, device=ids.device)  # (T,)
+        if attention_mask is not None:
+            if attention_mask.shape != ids.shape:
+                raise ValueError(
+                    f"attention_mask must have the shape of the ids, {tuple(ids.shape)}; "
+                    f"got {tuple(attention_mask.shape)}"
+                )
+            real = attention_mask.to(ids.device).bool()  # (B, T)
+            positions = (real.long().cumsum(dim=-1) - 1).clamp(min=0)  # (B, T)
+            causal = torch.ones(T, T, dtype=torch.bool, device=ids.device).tril()
+            myself = torch.eye(T, dtype=torch.bool, device=ids.device)  # padding sees at least itself: no empty softmax
+            visible = ((causal & real[:, None, :]) | myself)[:, None]  # (B, 1, T, T)
+        return self.head(self.transform(ids, positions, visible))
+
+    def transform(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        visible: Tensor | None = None,
+        caches: list[LayerCache] | None = None,
+    ) -> Tensor:
+        """Everything below the head: ids (B, T) at `positions` (T,) or (B, T) -> final hidden states (B, T, C)."""
+        x = self.embd_dropout(self.wte(ids) + self.wpe(positions))  # (B, T, C)
+        for layer, block in enumerate(self.h):
+            x = block(x, visible, caches[layer] if caches is not None else None)
+        return self.ln_f(x)
+
+    def head(self, x: Tensor) -> Tensor:
+        """Hidden states (..., C) -> logits (..., V), by comparing them with every row of the token embedding."""
+        return F.linear(x, self.wte.weight)
+
+    def open(self) -> Session:
+        """An empty session: the key/value cache of a running generation. See `Session`."""
+        return Session(self)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | PathLike[str] = "gpt2",
+        *,
+        revision: str | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        local_files_only: bool = False,
+    ) -> GPT2:
+        """A model with trained weights, in eval mode.
+
+        name               a published model ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2"), the bundled
+                           "storybook", a directory in Hugging Face layout, or "owner/name" on the Hugging Face Hub
+        revision           a branch, tag or commit on the Hub; without it published models are pinned to a commit
+        dtype              what the weights are converted to: float64, float32, bfloat16 or float16
+        device             where they go
+        local_files_only   use what is in the cache and ask the Hub for nothing
+
+        Raises ValueError for an argument that makes no sense, `ModelNotFoundError` where there is no such model,
+        `HubUnreachableError` where the Hub has to be asked and does not answer, and `CheckpointError` for files that are not
+        exactly this network's. All of them say what to do.
+        """
+        if dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+            raise ValueError(f"dtype must be torch.float64, float32, bfloat16 or float16; got {dtype}")
+        device = _usable_device(device)
+        files = locate(name, revision=revision, local_files_only=local_files_only)
+        config = GPT2Config.from_file(files.config)
+        with torch.device("meta"):  # the shapes, without any memory behind them
+            model = cls(config)
+        load_weights(model, files.weights, dtype=dtype, device=device)
+        model.source = files.source
+        return model.eval()
+
+    def _check_ids(self, ids: Tensor) -> None:
+        if ids.dim() != 2 or ids.shape[1] == 0 or ids.dtype not in (torch.int64, torch.int32):
+            raise ValueError(
+                f"ids must be whole numbers of shape (rows, positions), with at least one position; "
+                f"got {ids.dtype} of shape {tuple(ids.shape)}"
+            )
+        if ids.shape[1] > self.n_positions:
+            raise ValueError(
+                f"this model has {self.n_positions} positions; got {ids.shape[1]} ids, "
+                f"{ids.shape[1] - self.n_positions} too many"
+            )
+        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < self.n_vocab:
+            raise ValueError(
+                f"ids must lie between 0 and {self.n_vocab - 1}; got some from {int(ids.min())} to {int(ids.max())}"
+            )
+
+    def _draw_weights(self) -> None:
+        """GPT-2's own start: normal weights, those that write to the residual stream smaller the deeper the network."""
+        std = self.config.initializer_range
+        for name, parameter in self.named_parameters():
+            if name.endswith("c_proj.weight"):
+                nn.init.normal_(parameter, std=std / (2 * self.config.n_layer) ** 0.5)
+            elif name.endswith(("c_attn.weight", "c_fc.weight", "wte.weight", "wpe.weight")):
+                nn.init.normal_(parameter, std=std)
+
+
+def _usable_device(device: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(device)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch that was built without CUDA
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'the device {str(device)!r} cannot be used here ({reason}); "cpu" always can') from error
+    return device

@@ -1,0 +1,160 @@
+"""The key/value cache of a running generation: what the network has computed about the ids so far.
+
+Rows are ragged: each has its own length, and there is no padding between its ids. That makes a batch of prompts of
+different lengths, beams that change parents, and rejected drafts the same three operations: extend, select, rewind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .model import GPT2
+
+_ROOM = 64  # slots by which a full cache grows at least, so that it is not copied at every step
+
+
+class Session:
+    """One running batch. R rows; row r has taken `lengths[r]` ids so far.
+
+    >>> session = model.open()
+    >>> session.extend(torch.tensor([[5, 6, 7], [8, 9, 0]]), torch.tensor([3, 2]))  # (R, 1, V): after 7, and after 9
+    >>> session.select(torch.tensor([1, 1, 0]))                                      # rows may repeat or leave
+    >>> session.rewind(torch.tensor([1, 2, 3]))                                      # the first row forgets its last id
+
+    The first `extend` decides how many rows there are. No gradients are kept.
+    """
+
+    def __init__(self, model: GPT2) -> None:
+        self.model = model
+        self.lengths = torch.zeros(0, dtype=torch.int64)  # (R,), always on the CPU
+        self._cache: Tensor | None = (
+            None  # (layers, 2, R, H, slots, D): keys and values; slot t of a row is its t-th id
+        )
+
+    @torch.no_grad()
+    def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
+        """Append ids to every row, and return the logits that follow the last ones.
+
+        ids       (R, S) int64; of row r only the first n[r] count, whatever stands behind them
+        n         (R,) int64, each from 0 to S; None where all S count
+        keep      how many of the last positions to return, from 1 to S
+        returns   (R, keep, V) on the model's device: [r, -1] follows the last new id of row r, [r, -2] the one before
+                  it; NaN where a row has fewer than `keep` new ids
+
+        Logits are computed for the kept positions only: a long prompt never meets the whole vocabulary.
+        Raises ValueError for shapes that do not fit and for a row that would outgrow the model's positions; nothing has
+        changed then.
+        """
+        self.model._check_ids(ids)
+        R, S = ids.shape
+        lengths = self.lengths if self._cache is not None else torch.zeros(R, dtype=torch.int64)
+        n = torch.full((R,), S) if n is None else n.cpu()
+        self._check_room(lengths, n, R, S, keep)
+
+        device = self.model.device
+        ids = ids.to(device)
+        start, ragged = int(lengths[0]), bool((lengths != lengths[0]).any()) or bool((n != S).any())
+        slots = int(lengths.max()) + S  # how many slots attention may look at
+        self._reserve(R, slots)
+        assert self._cache is not None
+
+        positions = (lengths[:, None] + torch.arange(S)).to(device)  # (R, S)
+        if ragged:
+            visible = torch.arange(slots, device=device) <= positions[:, None, :, None]  # (R, 1, S, slots)
+            where: slice | Tensor = positions
+        else:
+            positions = positions[0]  # (S,): the same in every row
+            where = slice(start, slots)
+            visible = None  # one id sees all; several from the start see what is causal
+            if S > 1 and start > 0:
+                visible = torch.arange(slots, device=device) <= positions[:, None]  # (S, slots)
+
+        x = self.model.transform(
+            ids,
+            positions.clamp(max=self.model.n_positions - 1),  # slots behind a row's real ids may lie past the edge
+            visible,
+            [LayerCache(layer, where, slots) for layer in self._cache],
+        )  # (R, S, C)
+        self.lengths = lengths + n
+
+        last = n[:, None] - keep + torch.arange(keep)  # (R, keep): where the kept positions stand among the new ones
+        x = x[torch.arange(R, device=device)[:, None], last.clamp(min=0).to(device)]  # (R, keep, C)
+        logits = self.model.head(x)  # (R, keep, V)
+        if bool((last < 0).any()):
+            logits = logits.masked_fill((last < 0).to(device)[:, :, None], float("nan"))
+        return logits
+
+    def select(self, rows: Tensor) -> None:
+        """Replace the rows by those with the numbers `rows` (R',): a row may be left out, moved or repeated."""
+        if self._cache is None:
+            raise ValueError("this session has no rows yet; extend it first")
+        rows = rows.cpu()
+        R = len(self.lengths)
+        if rows.dim() != 1 or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < R):
+            raise ValueError(f"rows must be a list of numbers from 0 to {R - 1}; got {rows.tolist()}")
+        if torch.equal(rows, torch.arange(R)):
+            return
+        self.lengths = self.lengths[rows]
+        self._cache = self._cache.index_select(2, rows.to(self._cache.device))
+
+    def rewind(self, lengths: Tensor) -> None:
+        """Shorten row r to its first lengths[r] ids; lengths (R,) int64, none above the present one."""
+        lengths = lengths.cpu()
+        if lengths.shape != self.lengths.shape or bool((lengths < 0).any()) or bool((lengths > self.lengths).any()):
+            raise ValueError(
+                f"each row can be rewound to a length from 0 to its present one, {self.lengths.tolist()}; "
+                f"got {lengths.tolist()}"
+            )
+        self.lengths = lengths.clone()  # what stands in the slots behind is never seen, and overwritten in time
+
+    def _check_room(self, lengths: Tensor, n: Tensor, R: int, S: int, keep: int) -> None:
+        if len(lengths) != R:
+            raise ValueError(f"this session has {len(lengths)} rows; got ids for {R}")
+        if R == 0:
+            raise ValueError("a session needs at least one row")
+        if n.shape != (R,) or bool((n < 0).any()) or bool((n > S).any()):
+            raise ValueError(f"n must say for each of the {R} rows how many of its {S} ids count; got {n.tolist()}")
+        if not 1 <= keep <= S:
+            raise ValueError(f"keep must be between 1 and the number of new positions, {S}; got {keep}")
+        longest = int((lengths + n).max())
+        if longest > self.model.n_positions:
+            raise ValueError(
+                f"this model has {self.model.n_positions} positions; a row would come to {longest} ids, "
+                f"{longest - self.model.n_positions} too many"
+            )
+
+    def _reserve(self, R: int, slots: int) -> None:
+        """Make sure that the cache has `slots` slots. Fresh ones hold zeros: a hidden slot must still be a number."""
+        present = 0 if self._cache is None else self._cache.shape[4]
+        if slots <= present:
+            return
+        config = self.model.config
+        shape = (config.n_layer, 2, R, config.n_head, max(slots + _ROOM, 2 * present), config.n_embd // config.n_head)
+        grown = torch.zeros(shape, dtype=self.model.wte.weight.dtype, device=self.model.device)
+        if self._cache is not None:
+            grown[:, :, :, :, :present] = self._cache
+        self._cache = grown
+
+
+class LayerCache:
+    """One layer's keys and values during one call of `Session.extend`, and where the new ones go."""
+
+    def __init__(self, layer: Tensor, where: slice | Tensor, slots: int) -> None:
+        self.keys, self.values = layer.unbind(0)  # (R, H, all slots, D) each, views of the session's cache
+        self.where = where  # the same slots in every row, or (R, T)
+        self.slots = slots
+
+    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store keys and values (R, H, T, D) of the new ids, and return those of all ids, (R, H, slots, D)."""
+        if isinstance(self.where, slice):
+            self.keys[:, :, self.where] = k
+            self.values[:, :, self.where] = v
+        else:
+            rows = torch.arange(len(k), device=k.device)[:, None]  # (R, 1)
+            self.keys[rows, :, self.where] = k.transpose(1, 2)
+            self.values[rows, :, self.where] = v.transpose(1, 2)
+        return self.keys[:, :, : self.slots], self.values[:, :, : self.slots]
