@@ -204,8 +204,8 @@ class GPT2(nn.Module):
         local_files_only   use what is in the cache and ask the Hub for nothing
 
         Raises ValueError for an argument that makes no sense, `ModelNotFoundError` where there is no such model,
-        `HubUnreachableError` where the Hub has to be asked and does not answer, and `CheckpointError` for files that are not
-        exactly this network's. All of them say what to do.
+        `HubUnreachableError` where the Hub has to be asked and does not answer, and `CheckpointError` for files that
+        are not exactly this network's. All of them say what to do.
         """
         if dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(f"dtype must be torch.float64, float32, bfloat16 or float16; got {dtype}")
