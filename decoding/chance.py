@@ -11,6 +11,7 @@ on nothing but its own prompt, sample number, seed and strategy: not on the batc
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import torch
@@ -64,6 +65,11 @@ def noise(keys: Tensor, ids: Tensor) -> Tensor:
     """
     bits = mix(keys[:, None] + (ids + 1) * _GOLDEN)  # (R, K)
     return (_shift(bits, 11).double() + 0.5) * 2.0**-53
+
+
+def fresh_seed() -> int:
+    """A seed that nobody has chosen, short enough to be written down."""
+    return secrets.randbits(32)
 
 
 def _valid_seed(seed: int) -> int:

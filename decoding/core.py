@@ -10,7 +10,7 @@ Letters in the shape comments:  R rows   T ids of a row   V ids in the vocabular
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -146,6 +146,11 @@ class Processor:
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         """The rule itself, on logits of at least float32."""
         raise NotImplementedError
+
+    def __repr__(self) -> str:
+        """As one writes it: TopP(0.9)."""
+        values: list[object] = [getattr(self, item.name) for item in fields(self)] if is_dataclass(self) else []
+        return f"{type(self).__name__}({', '.join(map(repr, values))})"
 
     def start(self, rows: int) -> State:
         """What it remembers before the first step."""

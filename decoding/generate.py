@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, overload
 
-from .chance import Gumbel
+from .chance import Gumbel, fresh_seed
 from .core import Chance, FinishReason, LanguageModel, Limits, Step, Strategy
 from .text import Stops, TextStream
 from .tokenizer import Tokenizer
@@ -167,7 +166,7 @@ def stream(
     encoded = [tokenizer.encode(text) for text in prompts]
     stops = Stops(stop)
     limits = Limits(max_new_tokens, tokenizer.eos_id, stops.completed_by(tokenizer.token_bytes), num_samples, trace)
-    seed = _seed(seed)
+    seed = fresh_seed() if seed is None else seed
     steps = _run(model, encoded, strategy, limits, draw, seed)
 
     def pieces() -> Iterator[Piece]:
@@ -206,7 +205,7 @@ def generate_ids(
 ) -> list[GeneratedIds]:
     """As `generate`, below text: rows of ids in, ids out. No id ends a row unless `eos_id` is given."""
     limits = Limits(max_new_tokens, eos_id, None, num_samples, trace)
-    seed = _seed(seed)
+    seed = fresh_seed() if seed is None else seed
     collected: list[list[Step]] = [[] for _ in range(len(prompts) * num_samples)]
     for step in _run(model, [list(prompt) for prompt in prompts], strategy, limits, draw, seed):
         collected[step.row].append(step)
@@ -214,10 +213,6 @@ def generate_ids(
         _collect(steps, list(prompts[row // num_samples]), row % num_samples, seed)
         for row, steps in enumerate(collected)
     ]
-
-
-def _seed(seed: int | None) -> int:
-    return secrets.randbits(32) if seed is None else seed
 
 
 def _run(

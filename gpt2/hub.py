@@ -24,7 +24,14 @@ class ModelNotFoundError(OSError):
 
 
 class HubUnreachableError(OSError):
-    """The Hub had to be asked, and did not answer, or refused to."""
+    """The Hub had to be asked, and did not answer, or refused to. `reason` says why, in a few words."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"the Hugging Face Hub cannot be reached for {name} ({reason}); check the network or the proxy, "
+            f"or give a directory that holds the model"
+        )
+        self.reason = reason
 
 
 class Source(NamedTuple):
@@ -148,10 +155,7 @@ def _fetch(name: str, repository: str, file: str, revision: str, local_files_onl
     except errors.HFValidationError as error:
         raise ModelNotFoundError(f"{repository!r} cannot be the name of a repository on the Hub: {error}") from error
     except errors.LocalEntryNotFoundError as error:
-        raise HubUnreachableError(
-            f"{file} of {name} is not in the cache, and the Hub is not to be asked; "
-            f"let it be asked once, or give a directory that holds the model"
-        ) from error
+        raise HubUnreachableError(name, "it is not in the cache, and the Hub is not to be asked") from error
     except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
         raise ModelNotFoundError(
             f"the cache of the Hub cannot be used ({error}): point HF_HOME to a folder that can be read and written"
@@ -159,10 +163,10 @@ def _fetch(name: str, repository: str, file: str, revision: str, local_files_onl
     except OSError as error:
         if error.errno is not None and not isinstance(error, ConnectionError):
             raise ModelNotFoundError(f"{file} of {name} cannot be stored: {error.strerror or error}") from error
-        raise _unreachable(name, error) from error
+        raise HubUnreachableError(name, _first_line(error)) from error
     except Exception as error:
         if _is_of_the_network(error):
-            raise _unreachable(name, error) from error
+            raise HubUnreachableError(name, _first_line(error)) from error
         raise
 
 
@@ -171,9 +175,5 @@ def _is_of_the_network(error: Exception) -> bool:
     return type(error).__module__.split(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}
 
 
-def _unreachable(name: str, error: Exception) -> HubUnreachableError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return HubUnreachableError(
-        f"the Hugging Face Hub cannot be reached for {name} ({reason}); check the network or the proxy, "
-        f"or give a directory that holds the model"
-    )
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

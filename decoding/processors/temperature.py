@@ -12,7 +12,7 @@ from ..core import Prefix, Processor
 _SMALL = 1e-3  # below this, dividing could overflow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Temperature(Processor):
     """Divide the logits by a temperature.
 

@@ -12,7 +12,7 @@ from ..core import Prefix, Processor
 _HEAD = 1024  # of the likeliest ids: most truncations end among them, and sorting all is slow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TopK(Processor):
     """Keep the k likeliest ids.
 
@@ -35,7 +35,7 @@ class TopK(Processor):
         return keep_best(logits, ranked, torch.full_like(ranked[..., :1], self.k, dtype=torch.int64))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TopP(Processor):
     """Nucleus sampling: keep the smallest set of ids that holds at least p of the probability.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from ..core import Chance, Prefix, Processor, State
+from ..core import Chance, LanguageModel, Limits, Prefix, Processor, State, Step
 from ..trace import Stage
 
 
@@ -19,6 +19,12 @@ class Chain:
             if not isinstance(processor, Processor):
                 raise ValueError(f"{type(self).__name__} takes processors such as TopP(0.9); got {processor!r}")
         self.processors = processors
+
+    def run(
+        self, model: LanguageModel, prompts: Sequence[Sequence[int]], limits: Limits, chance: Chance
+    ) -> Iterator[Step]:
+        """See `Strategy`."""
+        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.processors))})"

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""How fast we decode beside transformers: one run, interleaved, eager mode, on the CPU, at the shape of `gpt2`.
+
+    python3 scripts/in_venv.py --extra parity scripts/benchmark.py
+
+A GPT-2 of 124M random weights is saved once and loaded by both. Each combination of precision and batch first has to
+give the same greedy ids (where the two best logits are further apart than rounding), then both are timed in turns.
+Reported: the median of ids a second over all rows, lowest and highest in brackets, and the median of the ratios of
+neighbouring rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from torch import Tensor
+
+from decoding import Greedy, generate_ids
+from gpt2 import GPT2, GPT2Config
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="timed rounds of each; default: 5")
+    parser.add_argument("--prompt-ids", type=int, default=32, metavar="N", help="ids of each prompt; default: 32")
+    parser.add_argument("--new-ids", type=int, default=64, metavar="N", help="ids to generate; default: 64")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], metavar="N", help="default: 1 8")
+    parser.add_argument(
+        "--dtype", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16", "float16"]
+    )
+    options = parser.parse_args()
+    try:
+        import transformers
+    except ImportError:
+        print("benchmark.py: it compares with transformers, which is not installed (extra `parity`)", file=sys.stderr)
+        return 1
+    transformers.utils.logging.disable_progress_bar()
+
+    print(f"torch {torch.__version__}, transformers {transformers.__version__}, {torch.get_num_threads()} threads")
+    print(f"{options.prompt_ids} + {options.new_ids} ids, 124M parameters, eager, {options.rounds} rounds")
+    print(f"\n{'':17}{'ours, ids/s':>22}{'transformers, ids/s':>24}{'ratio':>9}  same ids")
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        config = transformers.GPT2Config(initializer_range=0.05)  # wider than usual, so that few logits are near-ties
+        transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+        for dtype in options.dtype:
+            ours = GPT2.from_pretrained(folder, dtype=getattr(torch, dtype))
+            theirs = transformers.GPT2LMHeadModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+            for batch in options.batch:
+                prompts = torch.randint(0, GPT2Config().n_vocab, (batch, options.prompt_ids))
+                print(compare(f"{dtype}, batch {batch}", ours, theirs, prompts, options.new_ids, options.rounds))
+    return 0
+
+
+def compare(name: str, ours: GPT2, theirs: Any, prompts: Tensor, new_ids: int, rounds: int) -> str:
+    """One row of the table."""
+
+    def run_ours() -> list[list[int]]:
+        generations = generate_ids(ours, prompts.tolist(), Greedy(), max_new_tokens=new_ids)
+        return [generation.ids for generation in generations]
+
+    def run_theirs() -> list[list[int]]:
+        with torch.no_grad():
+            ids = theirs.generate(
+                prompts,
+                attention_mask=torch.ones_like(prompts),
+                do_sample=False,
+                max_new_tokens=new_ids,
+                min_new_tokens=new_ids,
+                pad_token_id=0,
+            )
+        return ids[:, prompts.shape[1] :].tolist()
+
+    expected, got = run_theirs(), run_ours()  # also warms both up
+    same = sum(row == other for row, other in zip(expected, got, strict=True))
+    speeds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for run, speed in zip((run_ours, run_theirs), speeds, strict=True):
+            speed.append(len(prompts) * new_ids / seconds(run))
+    ratio = statistics.median(mine / other for mine, other in zip(*speeds, strict=True))
+    columns = [f"{statistics.median(s):8.1f} ({min(s):.1f}-{max(s):.1f})" for s in speeds]
+    return f"{name:17}{columns[0]:>22}{columns[1]:>24}{ratio:>9.2f}  {same} of {len(prompts)} rows"
+
+
+def seconds(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What the scripts print: colours where they are welcome, bars, and tokens as one can read them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from pathlib import Path
+from typing import TextIO
+
+from decoding import Tokenizer
+from decoding.trace import Candidate, StepTrace
+
+_BAR = 28  # columns of the bars in a table
+
+
+class Paint:
+    """Colours for a stream that is a terminal, unless NO_COLOR is set (https://no-color.org); else plain text."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.on = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def _wrap(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.on and text else text
+
+    def dim(self, text: str) -> str:
+        return self._wrap("2", text)
+
+    def bold(self, text: str) -> str:
+        return self._wrap("1", text)
+
+
+def token_name(tokenizer: Tokenizer, id: int, width: int = 24) -> str:
+    """The token in quotes, on one line: white space and bytes that are no text are escaped, and long ones are cut."""
+    try:
+        text = tokenizer.token_bytes(id).decode("utf-8")
+        name = "".join(
+            character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+        )
+    except UnicodeDecodeError:
+        name = "".join(f"\\x{byte:02x}" for byte in tokenizer.token_bytes(id))
+    shown, columns = "", 0
+    for character in name:
+        columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if columns > width - 3:
+            return f'"{shown}…"'
+        shown += character
+    return f'"{shown}"'
+
+
+def bar(share: float, width: int, stream: TextIO = sys.stdout) -> str:
+    """A horizontal bar, padded to `width`; in eighths of a column where the stream can print them."""
+    try:
+        "█▏".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return ("#" * round(share * width)).ljust(width)
+    eighths = round(share * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
+
+
+def probability_table(trace: StepTrace, number: int, tokenizer: Tokenizer, paint: Paint, most: int = 5) -> str:
+    """One step's best candidates after the processors, the chosen one marked, with the model's own probabilities.
+
+    Where the choice is not among the best, it follows as a row of its own.
+    """
+    candidates = trace.candidates(most)
+    if trace.chosen not in [candidate.id for candidate in candidates]:
+        candidates.append(trace.candidate(trace.chosen))
+    processed = len(trace.stages) > 1
+    heading = f"step {number}"
+    if processed:
+        heading = f"{heading:{2 + _BAR}} {'model':>8}    {'processed':>9}"
+    return "\n".join([paint.dim(heading), *(_row(c, trace.chosen, processed, tokenizer, paint) for c in candidates)])
+
+
+def _row(candidate: Candidate, chosen: int, processed: bool, tokenizer: Tokenizer, paint: Paint) -> str:
+    shares = f"{candidate.processed_probability:8.2%}"
+    if processed:
+        shares = f"{candidate.model_probability:8.2%}     {shares}"
+    mark = ">" if candidate.id == chosen else " "
+    row = f"{mark} {bar(candidate.processed_probability, _BAR)} {shares}  {token_name(tokenizer, candidate.id)}"
+    return paint.bold(row) if candidate.id == chosen else row
+
+
+def write(text: str) -> None:
+    """Print to standard output, at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Say something beside the result: one line on standard error."""
+    print(f"{Path(sys.argv[0]).name}: {text}", file=sys.stderr, flush=True)

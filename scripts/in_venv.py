@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Run Python in this project's own environment, and make that environment first where it is missing.
+
+    python3 scripts/in_venv.py scripts/generate.py "Once upon a time"
+    python3 scripts/in_venv.py -m pytest
+    python3 scripts/in_venv.py --extra parity -m pytest       # with an extra of pyproject.toml
+
+The environment is the folder `.venv` of the project, with what requirements.txt lists. It is made once, brought up to
+date when that file changes, and can be deleted at any time. Nothing outside of it is touched, so this also works with a
+system Python that forbids `pip install`. Only the standard library is needed.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = ROOT / ".venv"
+PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+REQUIREMENTS = ROOT / "requirements.txt"
+STAMP = ENVIRONMENT / "installed.sha256"  # what was installed last; written only after it succeeded
+
+
+def main(arguments: "list[str]") -> int:
+    if sys.version_info < (3, 10):  # noqa: UP036  (an older one is what this is for)
+        return complain("Python 3.10 or newer is needed; this is {}.{}".format(*sys.version_info[:2]))
+    extras = []
+    while arguments[:1] == ["--extra"] and len(arguments) > 1:
+        extras.append(arguments[1])
+        arguments = arguments[2:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__.strip())
+        return 0 if arguments else 2
+
+    try:
+        if not works(PYTHON):
+            say(f"making an environment in {ENVIRONMENT}")
+            make_environment()
+        if not is_current(extras):
+            say("installing requirements.txt into it (PyTorch is large; this happens once)")
+            install(extras)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return complain(f"the environment could not be made: {error}. Delete {ENVIRONMENT} and try again")
+    return run([str(PYTHON), *arguments])
+
+
+def make_environment() -> None:
+    """A fresh virtual environment, with pip where this Python can bring it along."""
+    try:
+        venv.create(ENVIRONMENT, clear=True, with_pip=True)
+    except subprocess.CalledProcessError:  # Debian's Python has no ensurepip without the package python3-venv
+        venv.create(ENVIRONMENT, clear=True, with_pip=False)
+
+
+def install(extras: "list[str]") -> None:
+    """Install what is listed, with the environment's own pip or, where it has none, with this Python's."""
+    pip = [str(PYTHON), "-m", "pip"]
+    if not works(PYTHON, "-m", "pip"):
+        pip = [sys.executable, "-m", "pip", "--python", str(PYTHON)]
+        if not works(Path(sys.executable), "-m", "pip"):
+            raise OSError("there is no pip; on Debian and Ubuntu: sudo apt install python3-venv")
+    wanted = ["-r", str(REQUIREMENTS)]
+    if extras:
+        wanted += ["-e", f"{ROOT}[{','.join(extras)}]"]
+    # what pip tells goes to standard error, so that standard output holds nothing but the command's own
+    subprocess.run([*pip, "install", "--disable-pip-version-check", *wanted], stdout=sys.stderr, check=True)
+    STAMP.write_text("\n".join(sorted({*installed_extras(), *extras, fingerprint()})), encoding="utf-8")
+
+
+def is_current(extras: "list[str]") -> bool:
+    stamp = STAMP.read_text(encoding="utf-8").split() if STAMP.exists() else []
+    return fingerprint() in stamp and set(extras) <= set(stamp)
+
+
+def installed_extras() -> "list[str]":
+    """The extras of earlier runs: they stay."""
+    if not STAMP.exists():
+        return []
+    return [word for word in STAMP.read_text(encoding="utf-8").split() if len(word) < 64]
+
+
+def fingerprint() -> str:
+    listed = REQUIREMENTS.read_bytes() + (ROOT / "pyproject.toml").read_bytes()
+    return hashlib.sha256(listed).hexdigest()
+
+
+def works(python: Path, *arguments: str) -> bool:
+    """Whether this Python starts, and knows the module where one is named."""
+    try:
+        command = [str(python), *(arguments or ("-c", "")), *(["--version"] if arguments else [])]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def run(command: "list[str]") -> int:
+    if os.name != "nt":
+        sys.stdout.flush()
+        os.execv(command[0], command)  # this very process goes on, so that Ctrl-C reaches only one
+    return subprocess.run(command, check=False).returncode
+
+
+def say(message: str) -> None:
+    print(f"in_venv.py: {message}", file=sys.stderr, flush=True)
+
+
+def complain(message: str) -> int:
+    say(message)
+    return 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
