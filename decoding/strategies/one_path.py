@@ -104,5 +104,4 @@ def one_path(
 
 def _logprobs(logits: Tensor, ids: Tensor) -> list[float]:
     """Natural logarithm of the probability of ids (R,) under logits (R, V)."""
-    logprobs = logits.gather(-1, ids[:, None])[:, 0] - logits.logsumexp(dim=-1)  # (R,)
-    return [float(logprob) for logprob in logprobs]
+    return [float(logprob) for logprob in logits.log_softmax(dim=-1).gather(-1, ids[:, None])]

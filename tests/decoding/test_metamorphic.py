@@ -1,0 +1,289 @@
+"""Laws that hold for every processor and every strategy, whatever their rule: from one registry, so that none escapes."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from decoding import (
+    GeneratedIds,
+    Gumbel,
+    Prefix,
+    Processor,
+    Purpose,
+    Sample,
+    Strategy,
+    TableModel,
+    Uncached,
+    generate_ids,
+)
+from decoding.core import ragged
+from gpt2 import GPT2
+from tests.registry import (
+    PROCESSORS,
+    STRATEGIES,
+    VOCABULARY,
+    ProcessorExample,
+    StrategyExample,
+    missing,
+    processor_classes,
+    strategy_classes,
+)
+
+each_processor = pytest.mark.parametrize("example", PROCESSORS, ids=lambda example: repr(example.processor))
+each_strategy = pytest.mark.parametrize("example", STRATEGIES, ids=lambda example: repr(example.strategy))
+
+PROMPTS = [[3, 1, 4], [1, 5], [9, 2, 6, 5], [3, 1, 4], [5]]
+
+
+# -- the registry is complete -----------------------------------------------------------------------------------------
+
+
+def test_every_processor_and_strategy_is_in_the_registry() -> None:
+    assert not missing(processor_classes(), [example.processor for example in PROCESSORS])
+    assert not missing(strategy_classes(), [example.strategy for example in STRATEGIES])
+
+
+def test_leaving_one_out_of_the_registry_is_noticed() -> None:
+    processors = [example.processor for example in PROCESSORS]
+    strategies = [example.strategy for example in STRATEGIES]
+    assert len(processor_classes()) >= 3 and len(strategy_classes()) >= 2
+    for cls in processor_classes():
+        assert missing(processor_classes(), [one for one in processors if type(one) is not cls]) == {cls}
+    for cls in strategy_classes():
+        assert missing(strategy_classes(), [one for one in strategies if type(one) is not cls]) == {cls}
+
+
+def test_a_new_processor_is_noticed_even_if_it_is_not_exported() -> None:
+    new = type("New", (type(PROCESSORS[0].processor),), {"__module__": "decoding.processors.new"})
+    assert missing(processor_classes(), [example.processor for example in PROCESSORS]) == {new}
+    del new
+    gc.collect()  # so that other tests do not meet it
+
+
+# -- processors -------------------------------------------------------------------------------------------------------
+
+
+def a_batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Prefix]:
+    """Six rows of logits that are multiples of 1/64 (with ties, and with removed ids), and their prefixes."""
+    logits = (torch.randn(6, VOCABULARY, dtype=torch.float64) * 128).round() / 64
+    logits[1, 3] = logits[1].amax()
+    logits[2] = 0.0
+    logits[3, ::2] = -torch.inf
+    logits[4, 1:] = -torch.inf
+    prompts = [[3, 1, 4], [1, 5], [9, 2, 6, 5], [3, 5], [8], [9, 7, 9]]
+    return logits.to(dtype), Prefix.of(prompts, samples=[0, 0, 1, 2, 0, 5], eos_id=0)
+
+
+def apply(processor: Processor, logits: Tensor, prefix: Prefix) -> Tensor:
+    """The first step of a generation."""
+    return processor.step(logits, prefix, processor.start(len(logits)), Gumbel(0))[0]
+
+
+@each_processor
+def test_rows_are_strangers_to_a_processor(example: ProcessorExample) -> None:  # law 5
+    logits, prefix = a_batch()
+    result = apply(example.processor, logits, prefix)
+    order = torch.tensor([4, 2, 0, 5, 1, 3])
+    assert torch.equal(apply(example.processor, logits[order], prefix.select(order)), result[order])
+    for r in range(len(logits)):
+        alone = apply(example.processor, logits[r : r + 1], prefix.select(torch.tensor([r])))
+        assert torch.equal(alone[0], result[r])
+    repeated = torch.tensor([0, 1, 2, 3, 4, 5, 2])
+    assert torch.equal(apply(example.processor, logits[repeated], prefix.select(repeated))[:6], result)
+
+
+@each_processor
+def test_shifted_logits_are_the_same_distribution(example: ProcessorExample) -> None:
+    """Multiples of 1/64 and whole shifts: every sum and difference is exact. 1e-9 is far above what division loses."""
+    logits, prefix = a_batch()
+    before = apply(example.processor, logits, prefix).log_softmax(dim=-1)
+    same = True
+    for shift in (1.0, -64.0, 1024.0):
+        after = apply(example.processor, logits + shift, prefix).log_softmax(dim=-1)
+        kept_alike = torch.equal(before.isinf(), after.isinf())
+        same = same and kept_alike and torch.allclose(before.exp(), after.exp(), rtol=1e-9, atol=0.0)
+    assert same == example.shift_invariant
+
+
+@each_processor
+def test_removed_ids_stay_removed_and_one_id_stays(example: ProcessorExample) -> None:  # law 3
+    for dtype in (torch.float32, torch.float64):
+        logits, prefix = a_batch(dtype)
+        result = apply(example.processor, logits, prefix)
+        assert bool((result[logits == -torch.inf] == -torch.inf).all())
+        assert bool((result > -torch.inf).any(dim=-1).all())
+        assert not bool(result.isnan().any()) and not bool((result == torch.inf).any())
+
+
+@each_processor
+def test_arguments_are_not_changed(example: ProcessorExample) -> None:  # law 11
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        logits, prefix = a_batch(dtype)
+        copies = logits.clone(), [part.clone() for part in prefix[:4]]
+        apply(example.processor, logits, prefix)
+        example.processor(logits)
+        assert torch.equal(logits, copies[0])
+        assert all(torch.equal(now, then) for now, then in zip(prefix[:4], copies[1], strict=True))
+
+
+@each_processor
+def test_half_precision_is_widened_and_double_stays(example: ProcessorExample) -> None:  # law 11
+    for given, expected in (
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ):
+        logits, prefix = a_batch(given)
+        result = apply(example.processor, logits, prefix)
+        assert result.dtype == expected
+        assert torch.equal(result, apply(example.processor, logits.to(expected), prefix))
+    with pytest.raises(ValueError, match="floating-point"):
+        example.processor(torch.zeros(2, VOCABULARY, dtype=torch.int64))
+
+
+@each_processor
+def test_identity_parameters_change_no_bit(example: ProcessorExample) -> None:  # law 2
+    unchanged = True
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        logits, prefix = a_batch(dtype)
+        wide = logits.float() if dtype == torch.float16 else logits
+        unchanged = unchanged and torch.equal(apply(example.processor, logits, prefix), wide)
+    assert unchanged == example.identity
+
+
+@each_processor
+def test_a_processor_works_on_its_own_in_any_shape(example: ProcessorExample) -> None:
+    logits, _ = a_batch()
+    flat = example.processor(logits)
+    assert torch.equal(example.processor(logits[0]), flat[0])  # (V,)
+    assert torch.equal(example.processor(logits.reshape(2, 3, VOCABULARY)), flat.reshape(2, 3, VOCABULARY))  # (B, T, V)
+
+
+# -- strategies -------------------------------------------------------------------------------------------------------
+
+
+def a_model(shift: float = 0.0) -> TableModel:
+    """Different logits after every prefix, multiples of 1/64, so that ties occur and shifts are exact."""
+    source = TableModel.random(VOCABULARY, 64, seed=11)
+    return TableModel(VOCABULARY, 64, lambda ids: (source.logits_after(ids) * 64).round() / 64 + shift)
+
+
+def run(
+    strategy: Strategy, model: TableModel | Uncached | None = None, prompts: Sequence[Sequence[int]] = PROMPTS
+) -> list[GeneratedIds]:
+    return generate_ids(model or a_model(), prompts, strategy, max_new_tokens=6, eos_id=0, seed=5, num_samples=2)
+
+
+@each_strategy
+def test_rows_are_strangers_to_a_strategy(example: StrategyExample) -> None:  # laws 5 and 7: batched = single
+    result = run(example.strategy)
+    alone = [one for prompt in PROMPTS for one in run(example.strategy, prompts=[prompt])]
+    assert alone == result  # ids and log-probabilities, bit for bit
+    assert run(example.strategy, prompts=[[8, 8, 8, 8, 8, 8], *PROMPTS])[2:] == result
+    order = [3, 0, 4, 2, 1]
+    permuted = run(example.strategy, prompts=[PROMPTS[number] for number in order])
+    assert permuted == [result[2 * number + sample] for number in order for sample in (0, 1)]
+
+
+@each_strategy
+def test_equal_prompts_give_equal_texts_and_samples_differ(example: StrategyExample) -> None:  # law 6
+    result = run(example.strategy)
+    assert result[0:2] == result[6:8]  # prompts 0 and 3 are equal
+    if example.deterministic:
+        assert [one.ids for one in result[0::2]] == [one.ids for one in result[1::2]]
+    elif example.strategy == Sample():
+        assert [one.ids for one in result[0::2]] != [one.ids for one in result[1::2]]
+
+
+@each_strategy
+def test_a_strategy_sees_only_differences_of_logits(example: StrategyExample) -> None:
+    """Sums are exact (multiples of 1/64); 1e-12 is what a logarithm of probabilities loses."""
+    for here, there in zip(run(example.strategy), run(example.strategy, a_model(shift=64.0)), strict=True):
+        assert here.ids == there.ids
+        assert here.model_logprobs == pytest.approx(there.model_logprobs, abs=1e-12)
+        assert here.processed_logprobs == pytest.approx(there.processed_logprobs, abs=1e-12)
+
+
+@each_strategy
+def test_a_cache_changes_nothing(example: StrategyExample) -> None:  # law 7
+    assert run(example.strategy, Uncached(a_model())) == run(example.strategy)
+
+
+@each_strategy
+def test_prompts_are_not_changed(example: StrategyExample) -> None:  # law 11
+    prompts = [list(prompt) for prompt in PROMPTS]
+    result = run(example.strategy, prompts=prompts)
+    result[0].prompt_ids.append(7)
+    assert prompts == PROMPTS
+
+
+@each_strategy
+def test_the_seed_decides_everything(example: StrategyExample) -> None:  # laws 4 and 6
+    def ids(seed: int) -> list[list[int]]:
+        return [one.ids for one in generate_ids(a_model(), PROMPTS, example.strategy, max_new_tokens=6, seed=seed)]
+
+    assert ids(3) == ids(3)
+    if example.deterministic:
+        assert ids(3) == ids(4)
+
+
+# -- the same through the network ---------------------------------------------------------------------------------------
+
+STORY_PROMPTS = [[7454, 2402, 257, 640], [464, 1310, 2933, 3114], [1135, 547], [15496, 11, 616, 3290, 318]]
+NETWORK_NOISE = 1e-4  # float32 logits of the bundled model move by less than this from batch to batch
+
+
+@pytest.fixture(scope="module")
+def story_logits(storybook: GPT2) -> Tensor:
+    return storybook.open().extend(*ragged(STORY_PROMPTS))[:, -1]
+
+
+def test_how_far_a_batch_moves_the_logits_of_the_network(storybook: GPT2, story_logits: Tensor) -> None:
+    for r, prompt in enumerate(STORY_PROMPTS):
+        alone = storybook.open().extend(*ragged([prompt]))[0, -1]
+        assert float((alone - story_logits[r]).abs().max()) < NETWORK_NOISE
+
+
+@each_strategy
+def test_batch_and_cache_change_no_id_through_the_network(example: StrategyExample, storybook: GPT2) -> None:
+    """Laws 5 and 7. The winner of every step must lead by more than NETWORK_NOISE where ids are compared."""
+
+    def story(model: GPT2 | Uncached, prompts: list[list[int]]) -> list[GeneratedIds]:
+        return generate_ids(model, prompts, example.strategy, max_new_tokens=5, seed=2, trace=True)
+
+    batched = story(storybook, STORY_PROMPTS)
+    single = [one for prompt in STORY_PROMPTS for one in story(storybook, [prompt])]
+    uncached = story(Uncached(storybook), STORY_PROMPTS)
+    for here, *others in zip(batched, single, uncached, strict=True):
+        assert lead(example, here) > 10 * NETWORK_NOISE  # holds for these prompts and this seed; else choose others
+        for other in others:
+            assert other.ids == here.ids
+            assert other.model_logprobs == pytest.approx(here.model_logprobs, abs=10 * NETWORK_NOISE)
+
+
+def lead(example: StrategyExample, generation: GeneratedIds) -> float:
+    """By how much the winner of a step led, at the closest step: what is compared is logits, for samples with noise.
+
+    At the edge of a truncation an id may come or go by rounding; it matters only if it wins.
+    """
+    closest = float("inf")
+    for step, trace in enumerate(generation.trace):
+        logits = trace.stages[-1].logits[None].double()  # (1, V)
+        if not example.deterministic:
+            so_far = [*generation.prompt_ids, *generation.ids[:step]]
+            prefix = Prefix.of([so_far])._replace(prompt_lengths=torch.tensor([len(generation.prompt_ids)]))
+            logits = logits + gumbel_noise(generation.seed, prefix, logits.shape[-1])
+        best, second = logits.topk(2).values[0].tolist()
+        closest = min(closest, best - second)
+    return closest
+
+
+def gumbel_noise(seed: int, prefix: Prefix, n_vocab: int) -> Tensor:
+    u = Gumbel(seed).uniform(n_vocab, Purpose.TOKEN, prefix)  # (1, V): the noise of id i is the i-th
+    return -(-u.log()).log()
