@@ -1,7 +1,7 @@
 """Examples of every processor and every strategy, for the tests that hold whatever the rule is.
 
-A new processor or strategy has to be entered here: `tests/decoding/test_metamorphic.py` fails otherwise. A new processor
-also needs a plain version in `tests/decoding/test_law.py`.
+A new processor or strategy has to be entered here: `tests/decoding/test_metamorphic.py` fails otherwise. A new
+processor also needs a plain version in `tests/decoding/test_law.py`.
 """
 
 from __future__ import annotations
@@ -54,10 +54,8 @@ PROCESSORS = [
     ProcessorExample(TopP(1.0), identity=True),
 ]
 
-# What users write: one processor, and several in different orders.
-CHAINS: list[tuple[Processor, ...]] = [
-    (),
-    *((example.processor,) for example in PROCESSORS),
+# What users write: several processors, in different orders.
+COMBINATIONS: list[tuple[Processor, ...]] = [
     (Temperature(0.7), TopK(3)),
     (TopK(3), Temperature(0.7)),
     (Temperature(1.8), TopP(0.8)),
@@ -66,10 +64,14 @@ CHAINS: list[tuple[Processor, ...]] = [
     (TopP(0.9), TopK(2)),
     (Temperature(0.8), TopK(3), TopP(0.95)),
 ]
+CHAINS: list[tuple[Processor, ...]] = [(), *((example.processor,) for example in PROCESSORS), *COMBINATIONS]
 
 STRATEGIES = [
-    *(StrategyExample(Greedy(*chain), deterministic=True) for chain in CHAINS),
-    *(StrategyExample(Sample(*chain)) for chain in CHAINS),
+    StrategyExample(Greedy(), deterministic=True),
+    StrategyExample(Greedy(Temperature(0.7), TopK(3)), deterministic=True),
+    StrategyExample(Sample()),
+    StrategyExample(Sample(TopP(0.6))),
+    *(StrategyExample(Sample(*chain)) for chain in COMBINATIONS),
 ]
 
 

@@ -19,7 +19,7 @@ def small_config(**changes: float) -> GPT2Config:
 
 
 def small_model(seed: int = 0, dtype: torch.dtype = torch.float32, **changes: float) -> GPT2:
-    """A network in eval mode in which every parameter matters: biases are not zero, norms not one, logits of order 10."""
+    """In eval mode; every parameter matters: biases are not zero, norms not one. Logits are of order 10."""
     model = GPT2(small_config(**changes))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

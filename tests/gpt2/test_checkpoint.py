@@ -207,7 +207,11 @@ def test_a_refused_file_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stored", "value", "wanted"),
-    [(torch.float32, 1e5, torch.float16), (torch.float64, 1e300, torch.float32), (torch.float64, -1e39, torch.bfloat16)],
+    [
+        (torch.float32, 1e5, torch.float16),
+        (torch.float64, 1e300, torch.float32),
+        (torch.float64, -1e39, torch.bfloat16),
+    ],
 )
 def test_a_number_that_outgrows_the_precision(
     stored: torch.dtype, value: float, wanted: torch.dtype, tmp_path: Path
@@ -471,7 +475,7 @@ def test_a_config_of_another_shape_is_explained(tmp_path: Path) -> None:  # law 
     """The weights of one model beside the config of another: too few layers, too many, another width."""
     write_model(tmp_path, MODEL)
     for changes, words in [
-        ({"n_layer": 2}, "h.2.ln_1.weight is not a tensor of this network"),
+        ({"n_layer": 2}, "h.2.attn.c_attn.bias is not a tensor of this network"),
         ({"n_layer": 4}, "h.3.ln_1.weight is missing"),
         ({"n_vocab": 98}, "wte.weight has the shape (97, 32) instead of (98, 32)"),
         ({"n_embd": 64}, "wte.weight has the shape (97, 32) instead of (97, 64)"),

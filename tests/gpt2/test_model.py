@@ -151,7 +151,7 @@ def test_the_head_is_the_token_embedding() -> None:
 
 
 def test_fresh_weights_are_gpt2s() -> None:
-    """Normal with initializer_range, the writers to the residual stream smaller by sqrt(2 * layers); the rest 0 and 1."""
+    """Normal with initializer_range; what writes to the residual stream smaller by sqrt(2 * layers); the rest 0 and 1."""
     config = GPT2Config(n_vocab=500, n_positions=200, n_embd=128, n_layer=8, n_head=4, initializer_range=0.05)
     for name, parameter in GPT2(config).named_parameters():
         if name.endswith("c_proj.weight"):
@@ -315,7 +315,7 @@ def test_precisions_load_and_run(dtype: torch.dtype, tolerance: float, tmp_path:
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, "float32", None])
 def test_a_dtype_that_makes_no_sense(dtype: Any, tmp_path: Path) -> None:  # law 13
-    with pytest.raises(ValueError, match="dtype must be torch.float64, float32, bfloat16 or float16; got"):
+    with pytest.raises(ValueError, match=r"dtype must be torch\.float64, float32, bfloat16 or float16; got"):
         GPT2.from_pretrained(tmp_path, dtype=dtype)
 
 

@@ -82,7 +82,9 @@ def their_logits(
 ) -> Tensor:
     """(B, T, V): in eval mode, or with a seed in train mode."""
     model.set_attn_implementation(attention)
-    positions = None if mask is None else (mask.cumsum(dim=-1) - 1).clamp(min=0)  # (B, T): transformers wants to be told
+    positions = (
+        None if mask is None else (mask.cumsum(dim=-1) - 1).clamp(min=0)
+    )  # (B, T): transformers wants to be told
     model.train(seed is not None)
     if seed is not None:
         torch.manual_seed(seed)

@@ -414,9 +414,7 @@ def decided_by(generation: GeneratedIds) -> float:
 
 
 def assert_same_greedy_ids(pair: Pair, prompts: list[list[int]], max_new_tokens: int, eos_id: int | None) -> None:
-    ours = generate_ids(
-        pair.ours, prompts, Greedy(), max_new_tokens=max_new_tokens, eos_id=eos_id, seed=0, trace=True
-    )
+    ours = generate_ids(pair.ours, prompts, Greedy(), max_new_tokens=max_new_tokens, eos_id=eos_id, seed=0, trace=True)
     assert min(map(decided_by, ours)) > 2 * TOLERANCE  # both logits may be off
     assert [row.ids for row in ours] == their_ids(pair.theirs, prompts, max_new_tokens, eos_id=eos_id)
 
@@ -472,9 +470,7 @@ def test_sampled_ids_depend_on_the_order_of_processors(three_heads: Pair) -> Non
     prompt, settings = random_prompts(three_heads.ours, [5]), {"temperature": 1.6, "top_k": 30, "top_p": 0.8}
     theirs = their_ids(three_heads.theirs, prompt, 25, seed=3, **settings)
     for processors, same in ((our_processors(settings), True), (our_processors(settings)[::-1], False)):
-        ours = generate_ids(
-            three_heads.ours, prompt, Sample(*processors), max_new_tokens=25, seed=3, draw=Multinomial
-        )
+        ours = generate_ids(three_heads.ours, prompt, Sample(*processors), max_new_tokens=25, seed=3, draw=Multinomial)
         assert (ours[0].ids == theirs[0]) is same
 
 
@@ -518,7 +514,7 @@ def bundled(storybook: GPT2) -> Pair:
     return Pair(GPT2LMHeadModel.from_pretrained(STORYBOOK, dtype=torch.float32), storybook, STORYBOOK)
 
 
-STORIES = ["Once upon a time", "The little bird said:", "Tom and his dog went to the", "\"I don't know\", she said."]
+STORIES = ["Once upon a time", "The little bird said:", "Tom and his dog went to the", '"I don\'t know", she said.']
 
 
 def test_storybook_logits(bundled: Pair, tokenizer: Tokenizer) -> None:

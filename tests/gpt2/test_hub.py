@@ -1,0 +1,519 @@
+"""Where models come from: names and their precedence, directories, and the Hub with its cache, played by a stand-in.
+
+The tests that only need another cache or address change them in `huggingface_hub.constants`; those in which the
+environment itself matters run in a process of their own. None touches the real home or the network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub import constants
+
+from gpt2 import GPT2, PUBLISHED, HubUnreachableError, ModelNotFoundError, Source
+from gpt2.hub import STORYBOOK, locate
+from tests.conftest import ROOT
+from tests.gpt2.small import small_model, state, write_model, write_sharded
+from tests.gpt2.stand_in import COMMIT, Refusal, StandIn, running
+
+MODEL = small_model()
+NOBODY = "http://127.0.0.1:9"  # where connections are refused
+PINNED = PUBLISHED["gpt2"].revision
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, no token, and a Hub that cannot be reached."""
+    home = tmp_path_factory.mktemp("hf")
+    for name, value in {
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_TOKEN_PATH": str(home / "token"),
+        "HF_STORED_TOKENS_PATH": str(home / "stored_tokens"),
+        "AGENT_HARNESSES_PATH": str(home / "harnesses.json"),
+        "HF_HUB_OFFLINE": False,
+    }.items():
+        monkeypatch.setattr(constants, name, value, raising=False)
+    for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.lower(), raising=False)
+    connect(monkeypatch, NOBODY)
+    return home / "hub"
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[StandIn]:
+    with running() as stand_in:
+        connect(monkeypatch, stand_in.address)
+        yield stand_in
+
+
+def is_model(model: GPT2, expected: GPT2 = MODEL) -> bool:
+    loaded, wanted = state(model), state(expected)
+    return loaded.keys() == wanted.keys() and all(torch.equal(loaded[name], wanted[name]) for name in wanted)
+
+
+# --- names ---
+
+
+def test_the_bundled_model_needs_nothing() -> None:
+    files = locate("storybook", local_files_only=True)
+    assert files.weights == STORYBOOK / "model.safetensors"
+    assert files.source == Source("storybook", None)
+
+
+def test_a_directory_in_each_of_its_spellings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_model(tmp_path / "home" / "mine", MODEL)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("USERPROFILE", str(folder.parent))
+    monkeypatch.chdir(folder.parent)
+    for name in (str(folder), folder, f"{folder}/", "mine", "./mine", Path("mine"), "~/mine", "../home/mine"):
+        model = GPT2.from_pretrained(name, local_files_only=True)
+        assert is_model(model)
+        assert model.source == Source(str(name), None)
+    monkeypatch.chdir(folder)
+    assert is_model(GPT2.from_pretrained("."))
+
+
+def test_published_names_and_the_bundled_one_come_before_directories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of this name in the current directory changes nothing; "./gpt2" names the folder."""
+    for name in ("gpt2", "storybook"):
+        write_model(tmp_path / name, MODEL)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HubUnreachableError, match="gpt2"):
+        locate("gpt2", local_files_only=True)
+    assert locate("storybook").weights == STORYBOOK / "model.safetensors"
+    assert is_model(GPT2.from_pretrained("./gpt2"))
+    assert is_model(GPT2.from_pretrained(Path.cwd() / "storybook"))
+
+
+def test_a_directory_comes_before_the_hub(hub: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path / "owner" / "name", MODEL)
+    hub.add("owner/name", write_model(tmp_path / "other", small_model(seed=1)))
+    monkeypatch.chdir(tmp_path)
+    assert is_model(GPT2.from_pretrained("owner/name"))
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gpt3", "GPT2", "./missing", "../missing/model", "~/missing", "/no/such/directory", "a/b/c", "a b/c", "a\0b",
+     "https://huggingface.co/openai-community/gpt2", "~nobody_lives_here/model", "x" * 300],
+    ids=lambda name: name[:20],
+)  # fmt: skip
+def test_an_unknown_name_lists_what_there_is(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # law 13
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelNotFoundError) as error:
+        locate(name)
+    sentence = str(error.value)
+    assert "\n" not in sentence
+    assert f"there is no model {name!r}" in sentence
+    assert "gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2, storybook (bundled)" in sentence
+    assert "directory" in sentence
+    assert "owner/name" in sentence
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a--b/c", "-owner/name", "owner/name-", "owner/..", "owner/na..me", "owner/" + "x" * 300],
+    ids=lambda name: name[:20],
+)
+def test_a_name_that_no_repository_can_have(name: str) -> None:  # law 13
+    """huggingface_hub has rules of its own for names; they come before any request."""
+    with pytest.raises(ModelNotFoundError, match="cannot be the name of a repository on the Hub") as error:
+        locate(name)
+    assert repr(name) in str(error.value)
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    path = write_model(tmp_path, MODEL) / "model.safetensors"
+    with pytest.raises(ModelNotFoundError, match=r"there is no model .*an existing directory"):
+        locate(path)
+
+
+# --- directories ---
+
+
+def test_a_directory_without_weights(tmp_path: Path) -> None:  # law 13
+    folder = write_model(tmp_path, MODEL)
+    (folder / "model.safetensors").unlink()
+    words = "holds no weights: neither model.safetensors nor model.safetensors.index.json"
+    with pytest.raises(ModelNotFoundError, match=words) as error:
+        locate(folder)
+    assert str(folder) in str(error.value)
+    assert "converted" not in str(error.value)
+    (folder / "pytorch_model.bin").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ModelNotFoundError, match=f"{words}; only safetensors is read, .*converted"):
+        locate(folder)
+
+
+def test_a_directory_without_config(tmp_path: Path) -> None:  # law 13
+    folder = write_model(tmp_path, MODEL)
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelNotFoundError, match=r"holds weights but no config.json, which tells their shape"):
+        locate(folder)
+
+
+def test_a_config_that_cannot_be_read(tmp_path: Path) -> None:  # law 13
+    """Here because a directory stands in its place, which even root cannot read."""
+    folder = write_model(tmp_path, MODEL)
+    (folder / "config.json").unlink()
+    (folder / "config.json").mkdir()
+    with pytest.raises((ValueError, ModelNotFoundError), match=r"config\.json.*cannot be read"):
+        GPT2.from_pretrained(folder)
+
+
+def test_a_directory_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # law 13
+    folder = write_model(tmp_path, MODEL)
+
+    def denied(self: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    with pytest.raises(ModelNotFoundError, match=r"the directory .* cannot be read: Permission denied"):
+        locate(folder)
+
+
+def test_one_file_comes_before_several(tmp_path: Path) -> None:
+    """As in transformers, where both lie."""
+    write_sharded(tmp_path, small_model(seed=1))
+    write_model(tmp_path, MODEL)
+    assert is_model(GPT2.from_pretrained(tmp_path))
+
+
+@pytest.mark.parametrize("local", ["storybook", "directory"])
+def test_a_revision_of_something_local_makes_no_sense(local: str, tmp_path: Path) -> None:  # law 13
+    name = "storybook" if local == "storybook" else str(write_model(tmp_path, MODEL))
+    with pytest.raises(ValueError, match=r"revision names a commit on the Hub, but .* leave it out"):
+        GPT2.from_pretrained(name, revision="main")
+
+
+# --- from the Hub ---
+
+
+def test_from_the_hub(hub: StandIn, tmp_path: Path) -> None:
+    hub.add("owner/name", write_model(tmp_path, MODEL))
+    model = GPT2.from_pretrained("owner/name")
+    assert is_model(model)
+    assert not model.training
+    assert model.source == Source("owner/name", COMMIT)
+    assert {file.split("/")[-1] for file in hub.files_asked_for()} == {"config.json", "model.safetensors"}
+
+
+def test_a_published_model_is_its_pinned_commit(hub: StandIn, tmp_path: Path) -> None:
+    """Whatever the branch says today; a revision that is asked for is used instead."""
+    repository = "openai-community/gpt2"
+    newer = small_model(seed=1)
+    hub.add(repository, write_model(tmp_path / "pinned", MODEL), PINNED)
+    hub.add(repository, write_model(tmp_path / "newer", newer), "f" * 40)
+    model = GPT2.from_pretrained("gpt2")
+    assert is_model(model)
+    assert model.source == Source("gpt2", PINNED)
+    assert {file.split("/")[0] for file in hub.files_asked_for()} == {PINNED}
+    model = GPT2.from_pretrained("gpt2", revision="main")
+    assert is_model(model, newer)
+    assert model.source == Source("gpt2", "f" * 40)
+
+
+def test_without_a_name_it_is_gpt2(hub: StandIn, tmp_path: Path) -> None:
+    hub.add("openai-community/gpt2", write_model(tmp_path, MODEL), PINNED)
+    assert GPT2.from_pretrained().source == Source("gpt2", PINNED)
+
+
+def test_every_published_name_leads_to_its_repository(hub: StandIn, tmp_path: Path) -> None:
+    folder = write_model(tmp_path, MODEL)
+    for name, published in PUBLISHED.items():
+        hub.add(published.repository, folder, published.revision)
+        assert GPT2.from_pretrained(name).source == Source(name, published.revision)
+
+
+def test_a_pinned_model_in_the_cache_makes_no_request(hub: StandIn, tmp_path: Path) -> None:
+    hub.add("openai-community/gpt2", write_model(tmp_path, MODEL), PINNED)
+    GPT2.from_pretrained("gpt2")
+    assert hub.requests
+    hub.requests.clear()
+    assert is_model(GPT2.from_pretrained("gpt2"))
+    assert is_model(GPT2.from_pretrained("gpt2", local_files_only=True))
+    assert is_model(GPT2.from_pretrained("openai-community/gpt2", revision=PINNED))
+    assert hub.requests == []
+
+
+def test_a_branch_is_asked_for_and_followed(hub: StandIn, tmp_path: Path) -> None:
+    """But not downloaded again where it has not moved."""
+    hub.add("owner/name", write_model(tmp_path / "one", MODEL))
+    GPT2.from_pretrained("owner/name")
+    hub.requests.clear()
+    assert is_model(GPT2.from_pretrained("owner/name"))
+    assert {request.split()[0] for request in hub.requests} == {"HEAD"}
+    newer = small_model(seed=1)
+    hub.add("owner/name", write_model(tmp_path / "two", newer), "e" * 40)
+    model = GPT2.from_pretrained("owner/name")
+    assert is_model(model, newer)
+    assert model.source == Source("owner/name", "e" * 40)
+
+
+@pytest.mark.parametrize("layout", [write_model, write_sharded])
+@pytest.mark.parametrize("revision", [None, COMMIT])
+def test_what_is_in_the_cache_will_do(
+    layout, revision: str | None, hub: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    """One file or several, a branch or a commit: once loaded, a model loads without the Hub."""
+    hub.add("owner/name", layout(tmp_path, MODEL))
+    assert is_model(GPT2.from_pretrained("owner/name", revision=revision))
+    connect(monkeypatch, NOBODY)
+    hub.requests.clear()
+    model = GPT2.from_pretrained("owner/name", revision=revision, local_files_only=True)
+    assert is_model(model)
+    assert model.source == Source("owner/name", COMMIT)
+    assert is_model(GPT2.from_pretrained("owner/name", revision=revision))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert is_model(GPT2.from_pretrained("owner/name", revision=revision))
+    assert hub.requests == []
+
+
+def test_all_files_are_of_one_commit(hub: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the branch moves between config.json and the weights, the model is still one of the two."""
+    newer = small_model(seed=1, layer_norm_epsilon=0.1)
+    hub.add("owner/name", write_model(tmp_path / "one", MODEL))
+    find = hub.find
+
+    def moving(repository: str, revision: str, file: str) -> tuple[str, bytes]:
+        if file != "config.json" and (repository, "e" * 40) not in hub.commits:
+            hub.add(repository, write_model(tmp_path / "two", newer), "e" * 40)
+        return find(repository, revision, file)
+
+    monkeypatch.setattr(hub, "find", moving)
+    files = locate("owner/name")
+    assert files.config.resolve().read_bytes() in {c["config.json"] for c in hub.commits.values()}
+    assert files.config.parent == files.weights.parent
+    assert files.source.revision == files.weights.parent.name
+
+
+def test_several_files_from_the_hub(hub: StandIn, tmp_path: Path) -> None:
+    folder = write_sharded(tmp_path, MODEL, 3)
+    hub.add("owner/name", folder)
+    assert is_model(GPT2.from_pretrained("owner/name"))
+    assert {file.split("/")[-1] for file in hub.files_asked_for()} == {
+        "model.safetensors",
+        *(path.name for path in folder.iterdir()),
+    }
+
+
+def test_a_shard_that_the_hub_lacks_is_named(hub: StandIn, tmp_path: Path) -> None:
+    folder = write_sharded(tmp_path, MODEL, 3)
+    (folder / "model-00002-of-00003.safetensors").unlink()
+    hub.add("owner/name", folder)
+    with pytest.raises(ModelNotFoundError, match="owner/name on the Hub lists model-00002-of-00003"):
+        GPT2.from_pretrained("owner/name")
+
+
+def test_a_repository_without_safetensors_is_refused(hub: StandIn, tmp_path: Path) -> None:  # law 12
+    folder = write_model(tmp_path, MODEL)
+    shutil.move(folder / "model.safetensors", folder / "pytorch_model.bin")
+    hub.add("owner/name", folder)
+    words = r"owner/name on the Hub has neither model.safetensors nor .* at main; only safetensors is read"
+    with pytest.raises(ModelNotFoundError, match=words):
+        GPT2.from_pretrained("owner/name")
+    assert not [file for file in hub.files_asked_for() if file.endswith(".bin")]
+
+
+def test_a_repository_without_config_is_refused(hub: StandIn, tmp_path: Path) -> None:  # law 13
+    folder = write_model(tmp_path, MODEL)
+    (folder / "config.json").unlink()
+    hub.add("owner/name", folder)
+    with pytest.raises(ModelNotFoundError, match=r"owner/name on the Hub has no config\.json at main"):
+        GPT2.from_pretrained("owner/name")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (Refusal(404, X_Error_Code="RepoNotFound"), "the Hub has no repository owner/name, or it is private.*hf auth"),
+        (Refusal(401, X_Error_Code="RepoNotFound"), "the Hub has no repository owner/name, or it is private.*hf auth"),
+        (Refusal(404, X_Error_Code="RevisionNotFound"), "owner/name on the Hub has no revision 'main'"),
+        (Refusal(403, X_Error_Code="GatedRepo"), "owner/name is gated: accept its terms on the Hub, then .*hf auth"),
+        (Refusal(401, X_Error_Code="GatedRepo"), "owner/name is gated: accept its terms on the Hub, then .*hf auth"),
+        (Refusal(404, X_Error_Code="EntryNotFound"), r"owner/name on the Hub has no config\.json at main"),
+    ],
+)
+def test_what_the_hub_refuses_is_a_sentence(refusal: Refusal, words: str, hub: StandIn) -> None:  # law 13
+    hub.refusals["owner/name"] = refusal
+    with pytest.raises(ModelNotFoundError, match=words) as error:
+        GPT2.from_pretrained("owner/name")
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_revision_is_named(hub: StandIn, tmp_path: Path) -> None:  # law 13
+    hub.add("owner/name", write_model(tmp_path, MODEL))
+    for revision in ("v9", "d" * 40, "a/branch"):
+        with pytest.raises(ModelNotFoundError, match=f"owner/name on the Hub has no revision '{revision}'"):
+            GPT2.from_pretrained("owner/name", revision=revision)
+
+
+@pytest.mark.parametrize("status", [403, 429, 500, 503])
+def test_a_hub_in_trouble_is_out_of_reach(status: int, hub: StandIn) -> None:  # law 13
+    hub.refusals["openai-community/gpt2"] = Refusal(status)
+    with pytest.raises(HubUnreachableError, match=f"Hugging Face Hub cannot be reached for gpt2 .*{status}") as error:
+        GPT2.from_pretrained("gpt2")
+    assert "or give a directory that holds the model" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_portal_that_answers_in_the_hubs_place(hub: StandIn) -> None:  # law 13
+    """A hotel's login page says 200 to everything. The sentence must not claim that the Hub was not to be asked."""
+    hub.refusals["openai-community/gpt2"] = Refusal(200)
+    with pytest.raises(HubUnreachableError, match="the Hugging Face Hub cannot be reached for gpt2") as error:
+        GPT2.from_pretrained("gpt2")
+    assert "not to be asked" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+# --- without the Hub ---
+
+
+@pytest.mark.parametrize("name", ["gpt2", "distilgpt2", "owner/name"])
+def test_nobody_answers(name: str) -> None:  # law 13
+    with pytest.raises(HubUnreachableError, match=f"the Hugging Face Hub cannot be reached for {name} ") as error:
+        GPT2.from_pretrained(name)
+    assert "check the network or the proxy, or give a directory that holds the model" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["http://no-such-host.invalid", "localhost", "", "http://127.0.0.1:99999"])
+def test_an_address_that_leads_nowhere(address: str, monkeypatch: pytest.MonkeyPatch) -> None:  # law 13
+    connect(monkeypatch, address)
+    with pytest.raises(HubUnreachableError, match="the Hugging Face Hub cannot be reached for gpt2"):
+        GPT2.from_pretrained("gpt2")
+
+
+def test_an_empty_cache_and_nothing_else_allowed(hub: StandIn) -> None:  # law 13
+    with pytest.raises(HubUnreachableError, match=r"gpt2 .*not in the cache, and the Hub is not to be asked"):
+        GPT2.from_pretrained("gpt2", local_files_only=True)
+    assert hub.requests == []
+
+
+def test_an_unreachable_hub_is_an_os_error() -> None:
+    """So that a program that falls back, as scripts/generate.py does, can tell it from a model that does not exist."""
+    assert issubclass(HubUnreachableError, OSError)
+    assert issubclass(ModelNotFoundError, OSError)
+    assert not issubclass(HubUnreachableError, ModelNotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Permission denied", "/cache"), "cache of the Hub cannot be used .*denied.*HF_HOME"),
+        (OSError(28, "No space left on device"), "cannot be stored: No space left on device"),
+        (OSError(30, "Read-only file system", "/cache"), "cannot be stored: Read-only file system"),
+    ],
+)
+def test_a_cache_that_takes_nothing(
+    error: OSError, words: str, hub: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # law 13
+    hub.add("owner/name", write_model(tmp_path, MODEL))
+
+    def full(*args: object, **kwargs: object) -> str:
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
+    with pytest.raises(ModelNotFoundError, match=words):
+        GPT2.from_pretrained("owner/name")
+
+
+# --- the environment itself, in processes of their own ---
+
+ASK = """
+import sys, time
+import huggingface_hub
+from huggingface_hub import get_hf_file_metadata, hf_hub_download  # its own start does not count
+from gpt2 import GPT2
+start = time.monotonic()
+try:
+    print("loaded", GPT2.from_pretrained(sys.argv[1]).source)
+except Exception as error:
+    print(type(error).__name__, error)
+print(time.monotonic() - start)
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, float]]]:
+    """What from_pretrained("gpt2") says in five environments, and after how many seconds; all asked at once."""
+    tmp_path = tmp_path_factory.mktemp("environments")
+    a_file = tmp_path / "file"
+    a_file.write_text("not a folder", encoding="utf-8")
+    with running() as hub, socket.create_server(("127.0.0.1", 0), backlog=16) as silent:  # the system accepts for it
+        hub.add("openai-community/gpt2", write_model(tmp_path / "model", MODEL), PINNED)
+        environments = {
+            "fine": {"HF_ENDPOINT": hub.address},
+            "home is a file": {"HF_ENDPOINT": hub.address, "HF_HOME": str(a_file)},
+            "home in a file": {"HF_ENDPOINT": hub.address, "HF_HOME": str(a_file / "sub")},
+            "offline": {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "1"},
+            "silence": {"HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"},
+        }
+        unwanted = re.compile("HF_|HUGGING|.*PROXY", re.IGNORECASE)
+        kept = {variable: value for variable, value in os.environ.items() if not unwanted.match(variable)}
+        processes = {
+            name: subprocess.Popen(
+                [sys.executable, "-c", ASK, "gpt2"],
+                cwd=ROOT,
+                env={**kept, "HOME": str(tmp_path / name), "HF_HOME": str(tmp_path / name / "hf"), **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for name, environment in environments.items()
+        }
+        answers = {}
+        for name, process in processes.items():
+            out, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err
+            sentence, seconds = out.splitlines()  # exactly two lines: a sentence has no second one
+            answers[name] = sentence, float(seconds)
+    yield answers
+
+
+def test_the_environment_leads_to_the_stand_in(answers: dict[str, tuple[str, float]]) -> None:
+    """The counterpart of all that follows: nothing is wrong, and the model is loaded."""
+    assert answers["fine"][0] == f"loaded Source(name='gpt2', revision='{PINNED}')"
+
+
+@pytest.mark.parametrize("home", ["home is a file", "home in a file"])
+def test_a_cache_that_cannot_exist(home: str, answers: dict[str, tuple[str, float]]) -> None:  # law 13
+    sentence = answers[home][0]
+    assert sentence.startswith("ModelNotFoundError the cache of the Hub cannot be used")
+    assert "point HF_HOME to a folder that can be read and written" in sentence
+
+
+def test_offline_by_decree(answers: dict[str, tuple[str, float]]) -> None:  # law 13
+    sentence = answers["offline"][0]
+    assert sentence.startswith("HubUnreachableError")
+    assert "gpt2" in sentence
+    assert "a directory that holds the model" in sentence
+
+
+def test_a_hub_that_never_answers_is_given_up_within_seconds(answers: dict[str, tuple[str, float]]) -> None:
+    """Not after the minutes that huggingface_hub takes for its own attempts."""
+    sentence, seconds = answers["silence"]
+    assert sentence.startswith("HubUnreachableError the Hugging Face Hub cannot be reached for gpt2")
+    assert seconds < 10
