@@ -27,7 +27,10 @@ State = tuple[Tensor, ...]  # what a processor remembers: tensors with one entry
 class Session(Protocol):
     """One running batch of a language model. Rows are ragged: each has its own length, and there is no padding."""
 
-    lengths: Tensor  # (R,) int64: ids in each row
+    @property
+    def lengths(self) -> Tensor:
+        """(R,) int64: how many ids each row has."""
+        ...
 
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
         """Append the first n[r] of ids (R, S) to row r; -> logits (R, keep, V) behind its last `keep` new ids."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .chance import mix
 from .core import Session
+from .uncached import RowsSession
 
 
 class TableModel:
@@ -47,50 +48,24 @@ class TableModel:
         return cls(n_vocab, n_positions, logits_after)
 
     def open(self) -> Session:
-        return _TableSession(self)
+        return RowsSession(self._look_up)
 
-
-class _TableSession:
-    def __init__(self, model: TableModel) -> None:
-        self.model = model
-        self.rows: list[list[int]] | None = None
-
-    @property
-    def lengths(self) -> Tensor:
-        return torch.tensor([len(row) for row in self.rows or []], dtype=torch.int64)
-
-    @lengths.setter
-    def lengths(self, lengths: Tensor) -> None:
-        self.rewind(lengths)
-
-    def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
-        counts = [ids.shape[1]] * len(ids) if n is None else n.tolist()
-        old = self.rows if self.rows is not None else [[] for _ in ids]
-        rows = [row + new[:count] for row, new, count in zip(old, ids.tolist(), counts, strict=True)]
+    def _look_up(self, rows: list[list[int]], keep: int) -> Tensor:
         longest = max(map(len, rows))
-        if longest > self.model.n_positions:
+        if longest > self.n_positions:
             raise ValueError(
-                f"this model has {self.model.n_positions} positions; a row would come to {longest} ids, "
-                f"{longest - self.model.n_positions} too many"
+                f"this model has {self.n_positions} positions; a row would come to {longest} ids, "
+                f"{longest - self.n_positions} too many"
             )
-        self.rows = rows
-        unknown = torch.full((self.model.n_vocab,), torch.nan)
+        nothing = torch.full((self.n_vocab,), torch.nan)  # before the first id there is nothing to look up
         return torch.stack(
             [
                 torch.stack(
                     [
-                        self.model.logits_after(row[: len(row) - back]) if back < count else unknown
-                        for back in reversed(range(keep))
+                        self.logits_after(row[:end]) if end > 0 else nothing
+                        for end in range(len(row) - keep + 1, len(row) + 1)
                     ]
                 )
-                for row, count in zip(rows, counts, strict=True)
+                for row in rows
             ]
         )  # (R, keep, V)
-
-    def select(self, rows: Tensor) -> None:
-        assert self.rows is not None
-        self.rows = [list(self.rows[row]) for row in rows.tolist()]
-
-    def rewind(self, lengths: Tensor) -> None:
-        assert self.rows is not None
-        self.rows = [row[:length] for row, length in zip(self.rows, lengths.tolist(), strict=True)]

@@ -6,6 +6,9 @@ gain is measured; greedy decoding with it is the loop that every tutorial begins
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 
 from .core import LanguageModel, Session, ragged
@@ -26,32 +29,39 @@ class Uncached:
         return self.model.n_positions
 
     def open(self) -> Session:
-        return _Remembered(self.model)
+        def logits_after(rows: list[list[int]], keep: int) -> Tensor:
+            return self.model.open().extend(*ragged(rows), keep=keep)
+
+        return RowsSession(logits_after)
 
 
-class _Remembered:
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
-        self.rows: list[list[int]] | None = None
+class RowsSession:
+    """A session that keeps nothing but the ids of its rows.
+
+    logits_after   rows of ids, and how many of their last positions to return -> (R, keep, V)
+    """
+
+    def __init__(self, logits_after: Callable[[list[list[int]], int], Tensor]) -> None:
+        self._logits_after = logits_after
+        self._rows: list[list[int]] | None = None  # None before the first `extend`, which decides how many there are
 
     @property
     def lengths(self) -> Tensor:
-        return ragged(self.rows or [])[1]
-
-    @lengths.setter
-    def lengths(self, lengths: Tensor) -> None:
-        self.rewind(lengths)
+        return torch.tensor([len(row) for row in self._rows or []], dtype=torch.int64)
 
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
-        counts = [ids.shape[1]] * len(ids) if n is None else n.tolist()
-        old = self.rows if self.rows is not None else [[] for _ in ids]
-        self.rows = [row + new[:count] for row, new, count in zip(old, ids.tolist(), counts, strict=True)]
-        return self.model.open().extend(*ragged(self.rows), keep=keep)
+        counts = torch.full((len(ids),), ids.shape[1]) if n is None else n.cpu()  # (R,)
+        old = [[] for _ in ids] if self._rows is None else self._rows
+        rows = [row + new[:count] for row, new, count in zip(old, ids.tolist(), counts.tolist(), strict=True)]
+        logits = self._logits_after(rows, keep)  # (R, keep, V); raises where a row is too long, and nothing has changed
+        self._rows = rows
+        behind_old_ids = torch.arange(keep, 0, -1) > counts[:, None]  # (R, keep)
+        return logits.masked_fill(behind_old_ids[:, :, None].to(logits.device), torch.nan)
 
     def select(self, rows: Tensor) -> None:
-        assert self.rows is not None
-        self.rows = [list(self.rows[row]) for row in rows.tolist()]
+        assert self._rows is not None
+        self._rows = [list(self._rows[row]) for row in rows.tolist()]
 
     def rewind(self, lengths: Tensor) -> None:
-        assert self.rows is not None
-        self.rows = [row[:length] for row, length in zip(self.rows, lengths.tolist(), strict=True)]
+        assert self._rows is not None
+        self._rows = [row[:length] for row, length in zip(self._rows, lengths.tolist(), strict=True)]

@@ -107,9 +107,9 @@ def _read_index(path: Path) -> dict[str, str]:
     try:
         weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         names = {str(key): str(shard) for key, shard in weight_map.items()}
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is no index of a sharded checkpoint: it needs a `weight_map`") from error
-    strangers = sorted({shard for shard in names.values() if Path(shard).name != shard})
+    strangers = sorted({shard for shard in names.values() if Path(shard).name != shard or shard in ("", "..")})
     if strangers:
         raise CheckpointError(f"{path} names {strangers[0]!r}, which does not lie in the same folder")
     return names

@@ -111,7 +111,9 @@ class GPT2Config:
         """The config in a `config.json`. Raises ValueError, naming the file, for one that does not describe a GPT-2."""
         try:
             settings = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"{path} is not JSON: {error}") from error
         if not isinstance(settings, dict):
             raise ValueError(f"{path} should hold one JSON object; it holds a {type(settings).__name__}")

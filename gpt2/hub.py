@@ -59,7 +59,7 @@ def locate(name: str | PathLike[str], *, revision: str | None = None, local_file
     if name in PUBLISHED:
         repository, pinned, _ = PUBLISHED[name]
         return _on_the_hub(name, repository, revision or pinned, local_files_only)
-    if name == "storybook" or Path(name).expanduser().is_dir():
+    if name == "storybook" or _is_directory(name):
         if revision is not None:
             raise ValueError(f"revision names a commit on the Hub, but {name!r} is on this machine; leave it out")
         folder = STORYBOOK if name == "storybook" else Path(name).expanduser()
@@ -70,6 +70,13 @@ def locate(name: str | PathLike[str], *, revision: str | None = None, local_file
         f"there is no model {name!r}: give one of {', '.join(PUBLISHED)}, storybook (bundled), "
         f"an existing directory, or owner/name on the Hugging Face Hub"
     )
+
+
+def _is_directory(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, RuntimeError, ValueError):  # a name too long for a file, or the home of nobody
+        return False
 
 
 def _in_directory(name: str, folder: Path) -> ModelFiles:
@@ -90,24 +97,25 @@ def _in_directory(name: str, folder: Path) -> ModelFiles:
 
 
 def _on_the_hub(name: str, repository: str, revision: str, local_files_only: bool) -> ModelFiles:
-    def fetch(file: str) -> Path | None:
-        return _fetch(name, repository, file, revision, local_files_only)
-
-    config = fetch(_CONFIG)
+    config = _fetch(name, repository, _CONFIG, revision, local_files_only)
     if config is None:
         raise ModelNotFoundError(f"{repository} on the Hub has no {_CONFIG} at {revision}, so it is no model to load")
-    weights = fetch(_WEIGHTS)
+    # the cache keeps a commit in a folder of its own, .../snapshots/<commit>/; all other files are of the same commit
+    snapshot = config.parent
+    commit = snapshot.name if _COMMIT.fullmatch(snapshot.name) else None
+
+    def fetch(file: str) -> Path | None:
+        return _fetch(name, repository, file, commit or revision, local_files_only)
+
+    cached = [snapshot / file for file in (_WEIGHTS, INDEX) if (snapshot / file).exists()]
+    weights = cached[0] if cached else fetch(_WEIGHTS) or fetch(INDEX)
     if weights is None:
-        weights = fetch(INDEX)
-        if weights is None:
-            raise ModelNotFoundError(
-                f"{repository} on the Hub has neither {_WEIGHTS} nor {INDEX} at {revision}; only safetensors is read"
-            )
-        for shard in shards(weights):
-            if fetch(shard) is None:
-                raise ModelNotFoundError(f"{repository} on the Hub lists {shard}, but does not have it")
-    # the cache keeps a commit in a folder of its own: .../snapshots/<commit>/config.json
-    commit = config.parent.name if _COMMIT.fullmatch(config.parent.name) else None
+        raise ModelNotFoundError(
+            f"{repository} on the Hub has neither {_WEIGHTS} nor {INDEX} at {revision}; only safetensors is read"
+        )
+    for shard in shards(weights) if weights.name == INDEX else []:
+        if fetch(shard) is None:
+            raise ModelNotFoundError(f"{repository} on the Hub lists {shard}, but does not have it")
     return ModelFiles(config, weights, Source(name, commit))
 
 
@@ -131,7 +139,9 @@ def _fetch(name: str, repository: str, file: str, revision: str, local_files_onl
                 raise
         try:  # one short question first, because a download asks again for minutes before it gives up
             url = hub.hf_hub_url(repository, file, revision=revision)
-            hub.get_hf_file_metadata(url, timeout=SECONDS_TO_ANSWER, retry_on_errors=False)
+            answer = hub.get_hf_file_metadata(url, timeout=SECONDS_TO_ANSWER, retry_on_errors=False)
+            if answer.commit_hash is None:
+                raise errors.FileMetadataError("what answers there is not the Hub")
         except (errors.GatedRepoError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
             raise
         except errors.RemoteEntryNotFoundError:
@@ -155,7 +165,8 @@ def _fetch(name: str, repository: str, file: str, revision: str, local_files_onl
     except errors.HFValidationError as error:
         raise ModelNotFoundError(f"{repository!r} cannot be the name of a repository on the Hub: {error}") from error
     except errors.LocalEntryNotFoundError as error:
-        raise HubUnreachableError(name, "it is not in the cache, and the Hub is not to be asked") from error
+        reason = "it is not in the cache, and the Hub is not to be asked" if local_files_only else _first_line(error)
+        raise HubUnreachableError(name, reason) from error
     except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
         raise ModelNotFoundError(
             f"the cache of the Hub cannot be used ({error}): point HF_HOME to a folder that can be read and written"

@@ -36,7 +36,7 @@ class Conv1D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.weight)  # (B*T, out)
-        return y.view(*x.shape[:-1], -1)  # (B, T, out)
+        return y.view(*x.shape[:-1], y.shape[-1])  # (B, T, out)
 
 
 class Attention(nn.Module):
@@ -247,7 +247,7 @@ class GPT2(nn.Module):
 def _usable_device(device: str | torch.device) -> torch.device:
     try:
         device = torch.device(device)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # `meta` has shapes only
     except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch that was built without CUDA
         reason = str(error).splitlines()[0]
         raise ValueError(f'the device {str(device)!r} cannot be used here ({reason}); "cpu" always can') from error

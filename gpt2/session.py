@@ -49,6 +49,9 @@ class Session:
         Raises ValueError for shapes that do not fit and for a row that would outgrow the model's positions; nothing has
         changed then.
         """
+        if n is not None and ids.dim() == 2 and n.shape == ids.shape[:1]:
+            filler = torch.arange(ids.shape[1], device=ids.device) >= n.to(ids.device)[:, None]  # (R, S)
+            ids = ids.masked_fill(filler, 0)
         self.model._check_ids(ids)
         R, S = ids.shape
         lengths = self.lengths if self._cache is not None else torch.zeros(R, dtype=torch.int64)
@@ -57,7 +60,7 @@ class Session:
 
         device = self.model.device
         ids = ids.to(device)
-        start, ragged = int(lengths[0]), bool((lengths != lengths[0]).any()) or bool((n != S).any())
+        start, ragged = int(lengths[0]), bool((lengths != lengths[0]).any())
         slots = int(lengths.max()) + S  # how many slots attention may look at
         self._reserve(R, slots)
         assert self._cache is not None
@@ -92,7 +95,7 @@ class Session:
         """Replace the rows by those with the numbers `rows` (R',): a row may be left out, moved or repeated."""
         if self._cache is None:
             raise ValueError("this session has no rows yet; extend it first")
-        rows = rows.cpu()
+        rows = rows.cpu().long()  # torch.tensor([]) is float32
         R = len(self.lengths)
         if rows.dim() != 1 or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < R):
             raise ValueError(f"rows must be a list of numbers from 0 to {R - 1}; got {rows.tolist()}")
@@ -103,7 +106,7 @@ class Session:
 
     def rewind(self, lengths: Tensor) -> None:
         """Shorten row r to its first lengths[r] ids; lengths (R,) int64, none above the present one."""
-        lengths = lengths.cpu()
+        lengths = lengths.cpu().long()
         if lengths.shape != self.lengths.shape or bool((lengths < 0).any()) or bool((lengths > self.lengths).any()):
             raise ValueError(
                 f"each row can be rewound to a length from 0 to its present one, {self.lengths.tolist()}; "

@@ -41,6 +41,12 @@ def tokenizer() -> Tokenizer:
     return Tokenizer()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Small models gain nothing from more threads, and lose much of their time to them on a machine that is busy."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> Iterator[None]:
     """Tests that draw tensors with PyTorch's global generator always draw the same."""

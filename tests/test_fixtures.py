@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from decoding import Greedy, Multinomial, Processor, Sample, Temperature, Tokenizer, TopK, TopP, generate, generate_ids
+from decoding.generate import GeneratedIds
 from gpt2 import GPT2
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -69,9 +70,16 @@ def test_logits_in_train_mode() -> None:
         setattr(model.get_submodule(owner), name, kept)
 
 
+def decided_by(row: GeneratedIds) -> float:
+    """The smallest lead of a chosen id over the second best: far above rounding, or the facts would be luck."""
+    best = torch.stack([step.stages[-1].logits.topk(2).values for step in row.trace])  # (steps, 2)
+    return float((best[:, 0] - best[:, 1]).min())
+
+
 def test_greedy_ids(tiny: GPT2) -> None:
     fact = TINY["greedy"]
-    rows = generate_ids(tiny, fact["prompts"], Greedy(), max_new_tokens=20)
+    rows = generate_ids(tiny, fact["prompts"], Greedy(), max_new_tokens=20, trace=True)
+    assert min(map(decided_by, rows)) > 2 * TOLERANCE
     assert [row.ids for row in rows] == fact["ids"]
 
 
@@ -91,7 +99,7 @@ def test_sampled_ids(tiny: GPT2, fact: dict[str, Any]) -> None:
     if draws != FACTS["draws"]["multinomial"]:
         pytest.skip(f"this PyTorch's torch.multinomial draws other ids than that of the facts: {FACTS['written_by']}")
     processors: dict[str, type[Processor]] = {"temperature": Temperature, "top_k": TopK, "top_p": TopP}
-    strategy = Sample(*(processors[name](value) for name, value in fact["settings"].items()))  # type: ignore[call-arg]
+    strategy = Sample(*(processors[name](value) for name, value in fact["settings"].items()))
     rows = generate_ids(tiny, fact["prompts"], strategy, max_new_tokens=16, seed=fact["seed"], draw=Multinomial)
     assert [row.ids for row in rows] == fact["ids"]
 
@@ -103,5 +111,6 @@ def test_storybook(storybook: GPT2, tokenizer: Tokenizer, fact: dict[str, Any]) 
         logits = storybook(torch.tensor([fact["prompt_ids"]]))[0, -1]
     assert_close(logits[fact["best_ids"]], fact["best_logits"])
     assert_close(logits.logsumexp(dim=-1), fact["logsumexp"])
-    result = generate(storybook, tokenizer, fact["prompt"], Greedy(), max_new_tokens=40)
+    result = generate(storybook, tokenizer, fact["prompt"], Greedy(), max_new_tokens=40, trace=True)
+    assert decided_by(result) > 2 * TOLERANCE
     assert result.ids == fact["greedy"]

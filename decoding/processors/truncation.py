@@ -55,14 +55,20 @@ class TopP(Processor):
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         if self.p == 1.0:
             return logits
-        total = logits.logsumexp(dim=-1, keepdim=True)  # (R, 1)
+        best = logits.amax(dim=-1, keepdim=True)  # (R, 1): all else is measured from it, so that nothing overflows
+        needed = self.p * _weights(logits, best).sum(dim=-1, keepdim=True)  # (R, 1)
         ranked = logits.topk(min(_HEAD, logits.shape[-1]), dim=-1).values  # (R, head): likeliest first
-        mass = (ranked - total).double().exp().cumsum(dim=-1)  # (R, head): of each id and all likelier ones
-        if bool((mass[..., -1] < self.p).any()):  # the head is not enough for some row
+        mass = _weights(ranked, best).cumsum(dim=-1)  # (R, head): of each id and all likelier ones
+        if bool((mass[..., -1:] < needed).any()):  # the head is not enough for some row
             ranked = logits.sort(dim=-1, descending=True).values  # (R, V)
-            mass = (ranked - total).double().exp().cumsum(dim=-1)  # (R, V)
-        m = 1 + (mass[..., :-1] < self.p).sum(dim=-1, keepdim=True)  # (R, 1)
+            mass = _weights(ranked, best).cumsum(dim=-1)  # (R, V)
+        m = 1 + (mass[..., :-1] < needed).sum(dim=-1, keepdim=True)  # (R, 1)
         return keep_best(logits, ranked, m)
+
+
+def _weights(logits: Tensor, best: Tensor) -> Tensor:
+    """Probabilities relative to the best one, in float64: sums of float32 could miss p in the seventh digit."""
+    return (logits.double() - best.double()).exp()
 
 
 def keep_best(logits: Tensor, ranked: Tensor, m: Tensor) -> Tensor:

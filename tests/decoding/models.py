@@ -1,4 +1,4 @@
-"""Language models that tests are made with: tables that remember, that follow a script, that count what they are asked."""
+"""Language models that tests are made with: tables that remember or follow a script, and one that takes notes."""
 
 from __future__ import annotations
 

@@ -268,9 +268,9 @@ def test_a_bad_p_is_refused_in_words(bad: float) -> None:  # law 13
         TopP(bad)
 
 
-def test_processors_are_values() -> None:
+def test_processors_are_values_that_print_as_they_are_written() -> None:
     assert TopP(0.9) == TopP(0.9) != TopP(0.8)
-    assert repr(TopP(0.9)) == "TopP(p=0.9)" and repr(Temperature(0.7)) == "Temperature(temperature=0.7)"
+    assert repr(TopP(0.9)) == "TopP(0.9)" and repr(Temperature(0.7)) == "Temperature(0.7)"
     assert len({TopK(3), TopK(3), TopK(4)}) == 2
     with pytest.raises(AttributeError):
         TopK(3).k = 4  # type: ignore[misc]

@@ -478,7 +478,7 @@ def test_a_config_of_another_shape_is_explained(tmp_path: Path) -> None:  # law 
         ({"n_layer": 2}, "h.2.attn.c_attn.bias is not a tensor of this network"),
         ({"n_layer": 4}, "h.3.ln_1.weight is missing"),
         ({"n_vocab": 98}, "wte.weight has the shape (97, 32) instead of (98, 32)"),
-        ({"n_embd": 64}, "wte.weight has the shape (97, 32) instead of (97, 64)"),
+        ({"n_embd": 64}, "h.0.attn.c_attn.bias has the shape (96,) instead of (192,)"),
     ]:
         write_config(tmp_path, small_config(**changes))
         with pytest.raises(CheckpointError) as error:

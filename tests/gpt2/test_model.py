@@ -151,7 +151,7 @@ def test_the_head_is_the_token_embedding() -> None:
 
 
 def test_fresh_weights_are_gpt2s() -> None:
-    """Normal with initializer_range; what writes to the residual stream smaller by sqrt(2 * layers); the rest 0 and 1."""
+    """Normal with initializer_range; smaller by sqrt(2 * layers) what writes to the residual stream; the rest 0, 1."""
     config = GPT2Config(n_vocab=500, n_positions=200, n_embd=128, n_layer=8, n_head=4, initializer_range=0.05)
     for name, parameter in GPT2(config).named_parameters():
         if name.endswith("c_proj.weight"):
@@ -278,6 +278,19 @@ def test_each_dropout_acts_in_train_mode_only(place: str) -> None:
     assert torch.equal(model(batch), first)  # the global generator decides
     without = small_model(**pdrops).train()
     assert torch.equal(without(batch), quiet)
+
+
+@pytest.mark.parametrize("branch", ["attn", "mlp"])
+def test_both_residual_branches_have_dropout(branch: str) -> None:
+    """With the other branch silenced, so that its dropout has nothing to act on."""
+    model = small_model(embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.3)
+    silenced = "mlp" if branch == "attn" else "attn"
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if f".{silenced}.c_proj." in name:
+                parameter.zero_()
+    quiet = model(ids(2, 9))
+    assert (model.train()(ids(2, 9)) - quiet).abs().max() > 0.1
 
 
 def test_dropout_keeps_the_mean() -> None:

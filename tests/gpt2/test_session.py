@@ -141,6 +141,20 @@ def test_one_prompt_id_by_id() -> None:  # law 7
         torch.testing.assert_close(session.extend(row[:, t : t + 1])[:, 0], whole[:, t], rtol=0, atol=1e-10)
 
 
+def test_every_small_step_of_even_rows() -> None:  # law 7
+    """Rows of one length take a shorter way through the code: every start with every number of new ids."""
+    model = small_model(dtype=torch.float64)
+    rows = ids(2, 8)
+    whole = model(rows)
+    for start in range(8):
+        for S in range(1, 9 - start):
+            session = model.open()
+            if start:
+                session.extend(rows[:, :start])
+            logits = session.extend(rows[:, start : start + S], keep=S)
+            torch.testing.assert_close(logits, whole[:, start : start + S], rtol=0, atol=1e-10)
+
+
 def test_keep_gives_the_last_positions_in_order() -> None:
     model = small_model()
     row = ids(1, 10)
@@ -405,10 +419,11 @@ def test_arguments_are_not_changed_and_not_kept() -> None:  # law 11
     session.extend(block, n)
     session.select(rows)
     session.rewind(shorter)
-    session.extend(block, n)
     assert all(map(torch.equal, (block, n, rows, shorter), copies))
-    shorter.zero_()
-    n.zero_()
+    for tensor in (block, n, rows, shorter):
+        tensor.zero_()
+    assert session.lengths.tolist() == [1, 3]
+    session.extend(copies[0], copies[1])
     assert session.lengths.tolist() == [5, 5]
 
 

@@ -54,16 +54,12 @@ SMALL = {"initializer_range": 0.4}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quiet_and_quick() -> Iterator[None]:
-    """One thread: networks this small only make several wait for each other, six times as long on a busy machine."""
+def quiet() -> None:
+    """No progress bars between the dots of pytest."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=SHAPES)
@@ -255,7 +251,7 @@ def shift_positions(model: GPT2) -> None:
 
 
 def drop_final_norm(model: GPT2) -> None:
-    model.ln_f = nn.Identity()  # type: ignore[assignment]
+    model.ln_f = nn.Identity()
 
 
 def default_epsilon(model: GPT2) -> None:
@@ -322,10 +318,10 @@ def dropout_on_the_whole_residual(model: GPT2) -> None:
     def forward(x: Tensor, visible: Tensor | None = None, cache: None = None) -> Tensor:
         block = model.h[0]
         dropout.eval()
-        x = F.dropout(x + block.attn(block.ln_1(x), visible, cache), dropout.p)
+        x = F.dropout(x + block.attn(block.ln_1(x), visible, cache), dropout.p, model.training)
         return x + block.mlp(block.ln_2(x))
 
-    model.h[0].forward = forward  # type: ignore[method-assign]
+    model.h[0].forward = forward
 
 
 DROPOUT_MISTAKES = [
@@ -344,7 +340,7 @@ def test_a_missing_or_misplaced_dropout_is_caught(spoil: Callable[[GPT2], None],
     theirs, ours, _ = paired(reference, tmp_path)
     ids = random_ids(ours, 3, ours.n_positions)
     spoil(ours)
-    assert gap(our_logits(ours, ids), their_logits(theirs, ids)) < TOLERANCE or spoil is dropout_on_the_whole_residual
+    assert gap(our_logits(ours, ids), their_logits(theirs, ids)) < TOLERANCE  # eval mode cannot tell
     assert gap(our_logits(ours, ids, seed=11), their_logits(theirs, ids, seed=11)) > 100 * TOLERANCE
 
 
