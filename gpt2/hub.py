@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from os import PathLike, fspath
 from pathlib import Path
 from typing import NamedTuple
@@ -122,7 +124,8 @@ def _on_the_hub(name: str, repository: str, revision: str, local_files_only: boo
 def _fetch(name: str, repository: str, file: str, revision: str, local_files_only: bool) -> Path | None:
     """The file's place in the cache, after a download where needed; None where the repository has no such file.
 
-    A file of a full commit that lies in the cache is used without any request.
+    A file of a full commit that lies in the cache is used without any request. A branch is asked for its newest commit,
+    and what the cache has of it will do where the Hub does not answer.
     """
     import huggingface_hub as hub  # here, so that the bundled model and directories start without it
     from huggingface_hub import errors
@@ -130,28 +133,35 @@ def _fetch(name: str, repository: str, file: str, revision: str, local_files_onl
     def download(local_files_only: bool) -> Path:
         return Path(hub.hf_hub_download(repository, file, revision=revision, local_files_only=local_files_only))
 
-    try:
-        try:
-            if local_files_only or _COMMIT.fullmatch(revision):
+    with _in_words(name, repository, revision, local_files_only):
+        if local_files_only:
+            return download(local_files_only=True)
+        if _COMMIT.fullmatch(revision):
+            with suppress(errors.LocalEntryNotFoundError):
                 return download(local_files_only=True)
-        except errors.LocalEntryNotFoundError:
-            if local_files_only:
-                raise
         try:  # one short question first, because a download asks again for minutes before it gives up
             url = hub.hf_hub_url(repository, file, revision=revision)
             answer = hub.get_hf_file_metadata(url, timeout=SECONDS_TO_ANSWER, retry_on_errors=False)
             if answer.commit_hash is None:
                 raise errors.FileMetadataError("what answers there is not the Hub")
-        except (errors.GatedRepoError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
-            raise
         except errors.RemoteEntryNotFoundError:
             return None
-        except Exception as silence:  # every way in which a network can fail; what is in the cache will do
-            try:
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):  # GatedRepoError is one of these, too
+            raise
+        except Exception:  # every way in which a network can fail
+            with suppress(errors.LocalEntryNotFoundError):
                 return download(local_files_only=True)
-            except errors.LocalEntryNotFoundError:
-                raise silence from None
+            raise
         return download(local_files_only=False)
+
+
+@contextmanager
+def _in_words(name: str, repository: str, revision: str, local_files_only: bool) -> Iterator[None]:
+    """Turn what huggingface_hub, its HTTP client and the disk may raise into our two errors."""
+    from huggingface_hub import errors
+
+    try:
+        yield
     except errors.GatedRepoError as error:
         raise ModelNotFoundError(
             f"{repository} is gated: accept its terms on the Hub, then log in with `hf auth login`"
@@ -173,12 +183,12 @@ def _fetch(name: str, repository: str, file: str, revision: str, local_files_onl
         ) from error
     except OSError as error:
         if error.errno is not None and not isinstance(error, ConnectionError):
-            raise ModelNotFoundError(f"{file} of {name} cannot be stored: {error.strerror or error}") from error
+            raise ModelNotFoundError(f"{name} cannot be stored: {error.strerror or error}") from error
         raise HubUnreachableError(name, _first_line(error)) from error
     except Exception as error:
-        if _is_of_the_network(error):
-            raise HubUnreachableError(name, _first_line(error)) from error
-        raise
+        if not _is_of_the_network(error):
+            raise
+        raise HubUnreachableError(name, _first_line(error)) from error
 
 
 def _is_of_the_network(error: Exception) -> bool:
