@@ -60,11 +60,11 @@ def row_keys(seed: int, purpose: Purpose, prefix: Prefix) -> Tensor:
 def noise(keys: Tensor, ids: Tensor) -> Tensor:
     """Uniform numbers strictly between 0 and 1, float64, for keys (R,) and ids (K,) -> (R, K).
 
-    The 53 high bits of the hash are the number, and half a unit is added: 0 and 1 cannot occur, and the smallest
-    number is 2^-54, so that ids of probability 10^-16 are still drawn as often as they should be.
+    The 52 high bits of the hash are the number, and half a unit is added, which float64 can just hold: 0 and 1 cannot
+    occur. The smallest number is 2^-53, so that ids of probability 10^-15 are still drawn as often as they should be.
     """
     bits = mix(keys[:, None] + (ids + 1) * _GOLDEN)  # (R, K)
-    return (_shift(bits, 11).double() + 0.5) * 2.0**-53
+    return (_shift(bits, 12).double() + 0.5) * 2.0**-52
 
 
 def fresh_seed() -> int:
@@ -150,7 +150,7 @@ class Multinomial:
         device = prefix.samples.device
         shape = (len(prefix.samples), n)
         u = torch.rand(shape, generator=self._on(device), dtype=torch.float64, device=device)
-        return u.clamp(min=2.0**-54)  # torch.rand can give 0
+        return u.clamp(min=2.0**-53)  # torch.rand can give 0
 
     def _on(self, device: torch.device) -> torch.Generator:
         if self._generator is None:

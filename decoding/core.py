@@ -189,10 +189,14 @@ class Limits:
     trace: bool = False
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1; got {self.max_new_tokens}")
-        if self.num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1; got {self.num_samples}")
+        for name in ("max_new_tokens", "num_samples"):
+            value = getattr(self, name)
+            if value is None and name == "max_new_tokens":
+                continue
+            if not isinstance(value, int):
+                raise ValueError(f"{name} must be a whole number; got {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}")
 
     def finish_reason(self, new_ids: Sequence[int], prompt_length: int, n_positions: int) -> FinishReason | None:
         """Why a row with these new ids ends here, or None where it goes on. Asked after every id, and before the first.

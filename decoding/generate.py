@@ -238,6 +238,9 @@ def _run(
         if not 0 <= min(ids) <= max(ids) < model.n_vocab:
             raise ValueError(f"{which} has ids outside of the vocabulary, 0 to {model.n_vocab - 1}")
     strategies = list(strategy) if isinstance(strategy, Sequence) else [strategy] * len(prompts)
+    for one in strategies:
+        if isinstance(one, type) or not callable(getattr(one, "run", None)):
+            raise ValueError(f"a strategy is needed, such as Greedy() or Sample(TopP(0.9)); got {one!r}")
     if len(strategies) != len(prompts):
         raise ValueError(f"a list of strategies needs one for each prompt; got {len(strategies)} for {len(prompts)}")
 

@@ -3,10 +3,10 @@
 
     python3 scripts/in_venv.py --extra parity scripts/benchmark.py
 
-A GPT-2 of 124M random weights is saved once and loaded by both. For each precision and batch the greedy ids of both are
-compared (in 16 bits, rounding decides between logits that are close), then both are timed in turns. Reported: the median
-of ids a second over all rows, lowest and highest in brackets, and the median over the rounds of how many times as fast
-we are. The first row is about loading the file, float32.
+A GPT-2 of 124M random weights is saved once and loaded by both. For each precision and batch the greedy ids of both
+are compared (in 16 bits, rounding decides between logits that are close), then both are timed in turns. Reported: the
+median of ids a second over all rows, lowest and highest in brackets, and the median over the rounds of how many times
+as fast we are. The first row is about loading the file, float32.
 """
 
 from __future__ import annotations

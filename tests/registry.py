@@ -80,10 +80,9 @@ def processor_classes() -> set[type]:
     found: set[type] = set()
     waiting: list[type] = [Processor]
     while waiting:
-        for cls in waiting.pop().__subclasses__():
-            waiting.append(cls)
-            if cls.__module__.split(".")[0] == "decoding":
-                found.add(cls)
+        subclasses: list[type] = waiting.pop().__subclasses__()
+        waiting += subclasses
+        found |= {cls for cls in subclasses if cls.__module__.split(".")[0] == "decoding"}
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -49,18 +50,16 @@ def process(
         logits, state = processor.step(logits, prefix, state, chance)
         stages.append(Stage(repr(processor), logits))
         after.append(state)
-    best = logits.amax(dim=-1)  # (R,)
-    if not bool(((best > -torch.inf) & (best < torch.inf)).all()):  # so for NaN, too
-        _blame(stages)
+    best = torch.stack([stage.logits.amax(dim=-1) for stage in stages])  # (stages, R); NaN where any logit is
+    if not bool(best.isfinite().all()):
+        _blame(stages, best)
     return stages, after
 
 
-def _blame(stages: Sequence[Stage]) -> None:
+def _blame(stages: Sequence[Stage], best: Tensor) -> NoReturn:
     """Raise the error about the first stage that left a row without a distribution."""
-    for stage in stages:
-        best = stage.logits.amax(dim=-1)  # (R,)
-        who = "the model" if stage.name == "model" else stage.name
-        if bool(best.isnan().any()) or bool((best == torch.inf).any()):
-            raise ValueError(f"{who} gave logits that are NaN or infinite; a wider dtype may help")
-        if bool((best == -torch.inf).any()):
-            raise ValueError(f"{who} removed every id that was left; at least one has to stay")
+    guilty = int((~best.isfinite()).any(dim=1).nonzero()[0])
+    who = "the model" if guilty == 0 else stages[guilty].name
+    if bool((best[guilty] == -torch.inf).any()):
+        raise ValueError(f"{who} removed every id that was left; at least one has to stay")
+    raise ValueError(f"{who} gave logits that are NaN or infinite; a wider dtype may help")

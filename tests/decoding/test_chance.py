@@ -267,6 +267,14 @@ def test_inverse_cdf_never_takes_a_removed_id(u: float) -> None:
     assert with_equality(0.0, [0.0, 0.5, 0.5]) == 0
 
 
+def test_inverse_cdf_needs_the_sum_to_exceed_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they are equal the walk goes on, over an id of probability 0 too."""
+    logits = torch.tensor([[0.0, 0.5, 0.0, 0.5]], dtype=torch.float64).log()
+    for u, expected in ((0.0, 1), (0.5 - 2**-53, 1), (0.5, 3)):
+        monkeypatch.setattr(InverseCDF, "uniform", lambda *_, u=u: torch.tensor([[u]], dtype=torch.float64))
+        assert int(InverseCDF(0).choose(logits, Purpose.TOKEN, prefix_of([0]))) == expected
+
+
 def test_inverse_cdf_walks_along_the_ids() -> None:
     logits = torch.randn(200, 12, dtype=torch.float64)
     prefix = prefix_of(range(200))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -63,6 +63,20 @@ def test_samples_and_lists_give_lists(hello: TableModel, tokenizer: Tokenizer) -
     ):
         assert isinstance(found, list)
         assert [(one.prompt, one.sample) for one in found] == expected
+
+
+def test_results_come_in_the_order_of_the_prompts_whoever_ends_first(tokenizer: Tokenizer) -> None:
+    (a,), (b,) = tokenizer.encode("a"), tokenizer.encode("b")
+
+    def logits_after(ids: Sequence[int]) -> torch.Tensor:  # "a" goes on for three ids, "b" ends at once
+        new = a if ids[0] == a and len(ids) < 4 else tokenizer.eos_id
+        return torch.nn.functional.one_hot(torch.tensor(new), tokenizer.n_vocab).float()
+
+    model = TableModel(tokenizer.n_vocab, 16, logits_after)
+    found = generate(model, tokenizer, ["a", "b", "a"], Greedy(), max_new_tokens=9, num_samples=2)
+    assert [one.text for one in found] == ["aaa", "aaa", "", "", "aaa", "aaa"]
+    below = generate_ids(model, [[a], [b]], Greedy(), max_new_tokens=9, eos_id=tokenizer.eos_id)
+    assert [len(one.ids) for one in below] == [4, 1]
 
 
 def test_below_text_there_is_always_a_list_and_no_eos_unless_given() -> None:
