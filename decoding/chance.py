@@ -61,7 +61,8 @@ def noise(keys: Tensor, ids: Tensor) -> Tensor:
     """Uniform numbers strictly between 0 and 1, float64, for keys (R,) and ids (K,) -> (R, K).
 
     The 52 high bits of the hash are the number, and half a unit is added, which float64 can just hold: 0 and 1 cannot
-    occur. The smallest number is 2^-53, so that ids of probability 10^-15 are still drawn as often as they should be.
+    occur. They come as near to both as 2^-53, so that ids of probability 10^-15 are still drawn as often as they should
+    be; noise of float32 would never draw them.
     """
     bits = mix(keys[:, None] + (ids + 1) * _GOLDEN)  # (R, K)
     return (_shift(bits, 12).double() + 0.5) * 2.0**-52

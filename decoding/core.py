@@ -171,6 +171,11 @@ def widen(logits: Tensor) -> Tensor:
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
+def is_number(value: object) -> bool:
+    """Whether a parameter is a number; True and False are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Limits:
     """When a row ends, and what to record on the way.

@@ -206,13 +206,11 @@ def generate_ids(
     """As `generate`, below text: rows of ids in, ids out. No id ends a row unless `eos_id` is given."""
     limits = Limits(max_new_tokens, eos_id, None, num_samples, trace)
     seed = fresh_seed() if seed is None else seed
-    collected: list[list[Step]] = [[] for _ in range(len(prompts) * num_samples)]
-    for step in _run(model, [list(prompt) for prompt in prompts], strategy, limits, draw, seed):
+    rows = [[int(id) for id in prompt] for prompt in prompts]
+    collected: list[list[Step]] = [[] for _ in range(len(rows) * num_samples)]
+    for step in _run(model, rows, strategy, limits, draw, seed):
         collected[step.row].append(step)
-    return [
-        _collect(steps, list(prompts[row // num_samples]), row % num_samples, seed)
-        for row, steps in enumerate(collected)
-    ]
+    return [_collect(steps, rows[row // num_samples], row % num_samples, seed) for row, steps in enumerate(collected)]
 
 
 def _run(

@@ -31,4 +31,5 @@ def law(
         if not chance.advance():
             break
     probabilities = {ids: math.fsum(parts) for ids, parts in terms.items()}
-    return dict(sorted(probabilities.items(), key=lambda item: (-item[1], item[0])))
+    possible = [(ids, probability) for ids, probability in probabilities.items() if probability > 0.0]
+    return dict(sorted(possible, key=lambda item: (-item[1], item[0])))

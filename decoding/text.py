@@ -18,7 +18,12 @@ class Stops:
             raise ValueError(f"stops are a list of strings; got the string {strings!r}, which may belong into a list")
         if any(not string for string in strings):
             raise ValueError("an empty stop would end every text before it begins; leave it out")
-        self.stops = [string.encode("utf-8") for string in strings]
+        try:
+            self.stops = [string.encode("utf-8") for string in strings]
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"the stop {error.object!r} has half of a surrogate pair, which is no character"
+            ) from error
         self._longest = max(map(len, self.stops), default=0)
 
     def find(self, text: bytes) -> tuple[int, int] | None:

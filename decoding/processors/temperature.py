@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import Prefix, Processor
+from ..core import Prefix, Processor, is_number
 
 _SMALL = 1e-3  # below this, dividing could overflow
 
@@ -25,8 +25,8 @@ class Temperature(Processor):
     temperature: float
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.temperature < float("inf"):
-            raise ValueError(f"a temperature is a number of at least 0; got {self.temperature}")
+        if not (is_number(self.temperature) and 0.0 <= self.temperature < float("inf")):
+            raise ValueError(f"a temperature is a number of at least 0; got {self.temperature!r}")
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         if self.temperature == 1.0:

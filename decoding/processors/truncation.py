@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import Prefix, Processor
+from ..core import Prefix, Processor, is_number
 
 _HEAD = 1024  # of the likeliest ids: most truncations end among them, and sorting all is slow
 
@@ -26,7 +26,7 @@ class TopK(Processor):
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int) or isinstance(self.k, bool) or self.k < 1:
-            raise ValueError(f"top-k is a number of ids, at least 1; got {self.k}")
+            raise ValueError(f"top-k is a number of ids, at least 1; got {self.k!r}")
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         if self.k >= logits.shape[-1]:
@@ -49,8 +49,8 @@ class TopP(Processor):
     p: float
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.p <= 1.0:
-            raise ValueError(f"top-p is a probability mass, above 0 and at most 1; got {self.p}")
+        if not (is_number(self.p) and 0.0 < self.p <= 1.0):
+            raise ValueError(f"top-p is a probability mass, above 0 and at most 1; got {self.p!r}")
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         if self.p == 1.0:

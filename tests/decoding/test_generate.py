@@ -274,3 +274,10 @@ def test_a_trace_changes_nothing_and_is_made_only_when_asked_for() -> None:
     assert without == with_trace  # everything but the trace
     assert [len(one.trace) for one in with_trace] == [5] * 4 and [one.trace for one in without] == [[]] * 4
     assert "trace" not in repr(with_trace[0])
+
+
+def test_rows_of_a_tensor_are_prompts_too() -> None:
+    model = TableModel.random(4, 8, seed=1)
+    from_tensor = generate_ids(model, torch.tensor([[1, 2], [3, 0]]), Greedy(), max_new_tokens=3)  # type: ignore[arg-type]
+    assert from_tensor == generate_ids(model, [[1, 2], [3, 0]], Greedy(), max_new_tokens=3, seed=from_tensor[0].seed)
+    assert all(type(id) is int for generation in from_tensor for id in generation.prompt_ids)

@@ -250,21 +250,21 @@ def test_the_order_is_what_the_user_wrote() -> None:  # law 4
         assert {one.ids[0] for one in found} == expected  # a strategy keeps the order, too
 
 
-@pytest.mark.parametrize("bad", [-1.0, -1e-9, float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("bad", [-1.0, -1e-9, float("nan"), float("inf"), -float("inf"), True, "1", None])
 def test_a_bad_temperature_is_refused_in_words(bad: float) -> None:  # law 13
-    with pytest.raises(ValueError, match=f"temperature is a number of at least 0; got {bad}"):
+    with pytest.raises(ValueError, match=f"temperature is a number of at least 0; got {bad!r}"):
         Temperature(bad)
 
 
 @pytest.mark.parametrize("bad", [0, -3, 1.5, 5.0, float("nan"), float("inf"), True, False, "3", None])
 def test_a_bad_k_is_refused_in_words(bad: int) -> None:  # law 13
-    with pytest.raises(ValueError, match=f"top-k is a number of ids, at least 1; got {bad}"):
+    with pytest.raises(ValueError, match=f"top-k is a number of ids, at least 1; got {bad!r}"):
         TopK(bad)
 
 
-@pytest.mark.parametrize("bad", [0.0, -0.1, 1.5, 1.0000001, float("nan"), float("inf")])
+@pytest.mark.parametrize("bad", [0.0, -0.1, 1.5, 1.0000001, float("nan"), float("inf"), True, "0.9", None])
 def test_a_bad_p_is_refused_in_words(bad: float) -> None:  # law 13
-    with pytest.raises(ValueError, match=f"top-p is a probability mass, above 0 and at most 1; got {bad}"):
+    with pytest.raises(ValueError, match=f"top-p is a probability mass, above 0 and at most 1; got {bad!r}"):
         TopP(bad)
 
 

@@ -246,3 +246,8 @@ def test_stops_of_a_story(storybook: GPT2, tokenizer: Tokenizer) -> None:
         assert result.text == whole.text[: whole.text.index(stop)]
         assert result.ids == whole.ids[: len(result.ids)]
         assert stop in tokenizer.decode(result.ids) and stop not in tokenizer.decode(result.ids[:-1])
+
+
+def test_a_stop_that_is_no_text_is_refused_in_words() -> None:  # law 13
+    with pytest.raises(ValueError, match="half of a surrogate pair"):
+        Stops(["\udc80"])
