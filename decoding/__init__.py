@@ -8,6 +8,7 @@ from .processors import Temperature, TopK, TopP
 from .strategies import Greedy, Sample
 from .tokenizer import Tokenizer
 from .toy import TableModel
+from .trace import StepTrace
 from .uncached import Uncached
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Sample",
     "Session",
     "Step",
+    "StepTrace",
     "Strategy",
     "TableModel",
     "Temperature",

@@ -4,7 +4,7 @@
          --processors, in the order the user wrote them--> logits, some of them -inf
          --argmax, or a Chance--> one id a row --> Step --> text
 
-Letters in the shape comments:  R rows   T ids of a row   V ids in the vocabulary   K choices
+Letters in the shape comments:  R rows   T ids   V ids in the vocabulary   K choices
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Session(Protocol):
         ...
 
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
-        """Append the first n[r] of ids (R, S) to row r; -> logits (R, keep, V) behind its last `keep` new ids."""
+        """Append the first n[r] of ids (R, T) to row r; -> logits (R, keep, V) behind its last `keep` new ids."""
         ...
 
     def select(self, rows: Tensor) -> None:
@@ -111,6 +111,23 @@ def ragged(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     return ids, lengths
 
 
+def check_prompts(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> None:
+    """Raise ValueError, in words, for prompts that no strategy can continue."""
+    if not prompts:
+        raise ValueError("there is no prompt: give at least one")
+    for number, ids in enumerate(prompts):
+        which = f"prompt {number}" if len(prompts) > 1 else "the prompt"
+        if not ids:
+            raise ValueError(f"{which} is empty; a language model needs at least one id to predict the next from")
+        if len(ids) > model.n_positions:
+            raise ValueError(
+                f"{which} has {len(ids)} ids, {len(ids) - model.n_positions} more than the model's "
+                f"{model.n_positions} positions; shorten it"
+            )
+        if not 0 <= min(ids) <= max(ids) < model.n_vocab:
+            raise ValueError(f"{which} has ids outside of the vocabulary, 0 to {model.n_vocab - 1}")
+
+
 class Purpose(IntEnum):
     """What a random choice is for. Part of the key of its noise, so that two purposes never share any."""
 
@@ -165,9 +182,14 @@ class Processor:
 
 
 def widen(logits: Tensor) -> Tensor:
-    """Logits wide enough to be processed: half precision becomes float32, float32 and float64 stay."""
+    """Logits wide enough to be processed: half precision becomes float32, float32 and float64 stay.
+
+    Apple's MPS has no float64, which exact draws and sums need: logits from there are processed on the CPU.
+    """
     if not logits.is_floating_point():
         raise ValueError(f"logits are floating-point numbers; got {logits.dtype}")
+    if logits.device.type == "mps":
+        logits = logits.cpu()
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
@@ -198,7 +220,7 @@ class Limits:
             value = getattr(self, name)
             if value is None and name == "max_new_tokens":
                 continue
-            if not isinstance(value, int):
+            if not isinstance(value, int) or isinstance(value, bool):
                 raise ValueError(f"{name} must be a whole number; got {value!r}")
             if value < 1:
                 raise ValueError(f"{name} must be at least 1; got {value}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from typing import NamedTuple, overload
 
 from .chance import Gumbel, fresh_seed
-from .core import Chance, FinishReason, LanguageModel, Limits, Step, Strategy
+from .core import Chance, FinishReason, LanguageModel, Limits, Step, Strategy, check_prompts
 from .text import Stops, TextStream
 from .tokenizer import Tokenizer
 from .trace import StepTrace
@@ -159,6 +160,8 @@ def stream(
     The pieces of a row, put together, are its text. Arguments are checked before the first piece is asked for.
     """
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if not all(isinstance(text, str) for text in prompts):
+        raise ValueError(f"a prompt is a text, or a list of texts; generate_ids takes ids; got {prompt!r}")
     if tokenizer.n_vocab != model.n_vocab:
         raise ValueError(
             f"the tokenizer has {tokenizer.n_vocab} ids and the model {model.n_vocab}: they do not belong together"
@@ -206,7 +209,10 @@ def generate_ids(
     """As `generate`, below text: rows of ids in, ids out. No id ends a row unless `eos_id` is given."""
     limits = Limits(max_new_tokens, eos_id, None, num_samples, trace)
     seed = fresh_seed() if seed is None else seed
-    rows = [[int(id) for id in prompt] for prompt in prompts]
+    try:
+        rows = [[index(id) for id in prompt] for prompt in prompts]
+    except TypeError as error:
+        raise ValueError(f"prompts are rows of whole numbers, such as [[15496, 11]]; got {prompts!r}") from error
     collected: list[list[Step]] = [[] for _ in range(len(rows) * num_samples)]
     for step in _run(model, rows, strategy, limits, draw, seed):
         collected[step.row].append(step)
@@ -222,19 +228,7 @@ def _run(
     seed: int,
 ) -> Iterator[Step]:
     """Check the prompts, and run each group of prompts with equal strategies as one batch."""
-    if not prompts:
-        raise ValueError("there is no prompt: give at least one")
-    for number, ids in enumerate(prompts):
-        which = f"prompt {number}" if len(prompts) > 1 else "the prompt"
-        if not ids:
-            raise ValueError(f"{which} is empty; a language model needs at least one id to predict the next from")
-        if len(ids) > model.n_positions:
-            raise ValueError(
-                f"{which} has {len(ids)} ids, {len(ids) - model.n_positions} more than the model's "
-                f"{model.n_positions} positions; shorten it"
-            )
-        if not 0 <= min(ids) <= max(ids) < model.n_vocab:
-            raise ValueError(f"{which} has ids outside of the vocabulary, 0 to {model.n_vocab - 1}")
+    check_prompts(model, prompts)
     strategies = list(strategy) if isinstance(strategy, Sequence) else [strategy] * len(prompts)
     for one in strategies:
         if isinstance(one, type) or not callable(getattr(one, "run", None)):
@@ -250,6 +244,10 @@ def _run(
                 break
         else:
             groups.append((one, [number]))
+    if not callable(draw):
+        raise ValueError(
+            f"draw is the class Gumbel, InverseCDF or Multinomial, and its seed is given as seed; got {draw!r}"
+        )
     chances = [draw(seed) for _ in groups]  # made here, so that a bad seed is reported at once
 
     def steps() -> Iterator[Step]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from .chance import Enumerate
-from .core import LanguageModel, Limits, Strategy
+from .core import LanguageModel, Limits, Strategy, check_prompts
 
 
 def law(
@@ -22,6 +22,7 @@ def law(
     same ids. With float64 logits the probabilities sum to 1 within 1e-12. The number of paths grows as V ** steps: this
     is for vocabularies of a handful of ids (`TableModel`).
     """
+    check_prompts(model, [prompt])
     chance = Enumerate()
     limits = Limits(max_new_tokens, eos_id)
     terms: dict[tuple[int, ...], list[float]] = {}

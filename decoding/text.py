@@ -14,8 +14,8 @@ class Stops:
     """
 
     def __init__(self, strings: Sequence[str]) -> None:
-        if isinstance(strings, str):
-            raise ValueError(f"stops are a list of strings; got the string {strings!r}, which may belong into a list")
+        if isinstance(strings, str) or strings is None or not all(isinstance(string, str) for string in strings):
+            raise ValueError(f'stops are a list of strings, such as ["\\n\\n"]; got {strings!r}')
         if any(not string for string in strings):
             raise ValueError("an empty stop would end every text before it begins; leave it out")
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -33,12 +34,11 @@ class StepTrace(NamedTuple):
 
     def candidates(self, most: int) -> list[Candidate]:
         """The `most` likeliest ids after the processors, likeliest first, of equals the lower; never a removed one."""
+        ranked = self.stages[-1].logits.sort(descending=True, stable=True).indices[:most].tolist()
+        return [candidate for candidate in self.probabilities(ranked) if candidate.processed_probability > 0]
+
+    def probabilities(self, ids: Sequence[int]) -> list[Candidate]:
+        """What the model and the processors gave to each of these ids."""
         before = self.stages[0].logits.softmax(dim=-1)  # (V,)
         after = self.stages[-1].logits.softmax(dim=-1)  # (V,)
-        ids = after.sort(descending=True, stable=True).indices[:most].tolist()
-        return [Candidate(id, float(before[id]), float(after[id])) for id in ids if after[id] > 0]
-
-    def candidate(self, id: int) -> Candidate:
-        """The probabilities of one id."""
-        before, after = self.stages[0].logits.softmax(dim=-1), self.stages[-1].logits.softmax(dim=-1)
-        return Candidate(id, float(before[id]), float(after[id]))
+        return [Candidate(id, float(before[id]), float(after[id])) for id in ids]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .core import LanguageModel, Session, ragged
@@ -30,7 +31,9 @@ class Uncached:
 
     def open(self) -> Session:
         def logits_after(rows: list[list[int]], keep: int) -> Tensor:
-            return self.model.open().extend(*ragged(rows), keep=keep)
+            ids, lengths = ragged(rows)
+            room = max(keep - ids.shape[1], 0)  # a row may be shorter than what is asked of it
+            return self.model.open().extend(F.pad(ids, (0, room)), lengths, keep)
 
         return RowsSession(logits_after)
 
@@ -52,6 +55,10 @@ class RowsSession:
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
         counts = torch.full((len(ids),), ids.shape[1]) if n is None else n.cpu()  # (R,)
         old = [[] for _ in ids] if self._rows is None else self._rows
+        if len(old) != len(ids) or len(counts) != len(ids) or len(ids) == 0:
+            raise ValueError(f"this session has {len(old)} rows; got ids for {len(ids)} and counts for {len(counts)}")
+        if bool((counts < 0).any()) or bool((counts > ids.shape[1]).any()) or not 1 <= keep <= ids.shape[1]:
+            raise ValueError(f"of {ids.shape[1]} new ids, {counts.tolist()} cannot count and {keep} be kept")
         rows = [row + new[:count] for row, new, count in zip(old, ids.tolist(), counts.tolist(), strict=True)]
         logits = self._logits_after(rows, keep)  # (R, keep, V); raises where a row is too long, and nothing has changed
         self._rows = rows
@@ -59,9 +66,12 @@ class RowsSession:
         return logits.masked_fill(behind_old_ids[:, :, None].to(logits.device), torch.nan)
 
     def select(self, rows: Tensor) -> None:
-        assert self._rows is not None
-        self._rows = [list(self._rows[row]) for row in rows.tolist()]
+        present = self._rows or []
+        if not all(0 <= row < len(present) for row in rows.tolist()):
+            raise ValueError(f"rows must be numbers from 0 to {len(present) - 1}; got {rows.tolist()}")
+        self._rows = [list(present[int(row)]) for row in rows.tolist()]
 
     def rewind(self, lengths: Tensor) -> None:
-        assert self._rows is not None
-        self._rows = [row[:length] for row, length in zip(self._rows, lengths.tolist(), strict=True)]
+        if lengths.shape != self.lengths.shape or bool((lengths < 0).any()) or bool((lengths > self.lengths).any()):
+            raise ValueError(f"rows of {self.lengths.tolist()} ids cannot be rewound to {lengths.tolist()}")
+        self._rows = [row[:length] for row, length in zip(self._rows or [], lengths.tolist(), strict=True)]

@@ -82,7 +82,10 @@ def load_weights(
 
 
 def _tensors(path: Path) -> Iterable[tuple[Path, str, Tensor]]:
-    """Every tensor of a checkpoint, with its file and its name there. They are views of the file until converted."""
+    """Every tensor of a checkpoint, with its file and its name there.
+
+    On the CPU they are views of the file, and stay so unless they are converted.
+    """
     weight_map = _read_index(path) if path.name.endswith(".json") else None
     files = [path] if weight_map is None else sorted({path.parent / shard for shard in weight_map.values()})
     for file in files:

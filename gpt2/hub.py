@@ -13,7 +13,7 @@ from .checkpoint import INDEX, shards
 from .config import PUBLISHED
 
 STORYBOOK = Path(__file__).parent / "storybook"  # the bundled model
-SECONDS_TO_ANSWER = 4.0  # how long the Hub may take for a first answer before it counts as out of reach
+SECONDS_TO_ANSWER = 4.0  # how long the Hub, or a proxy, may take for each answer before it counts as out of reach
 
 _WEIGHTS = "model.safetensors"
 _CONFIG = "config.json"
@@ -76,7 +76,7 @@ def locate(name: str | PathLike[str], *, revision: str | None = None, local_file
 
 def _is_directory(name: str) -> bool:
     try:
-        return Path(name).expanduser().is_dir()
+        return name != "" and Path(name).expanduser().is_dir()
     except (OSError, RuntimeError, ValueError):  # a name too long for a file, or the home of nobody
         return False
 
@@ -177,6 +177,8 @@ def _in_words(name: str, repository: str, revision: str, local_files_only: bool)
     except errors.LocalEntryNotFoundError as error:
         reason = "it is not in the cache, and the Hub is not to be asked" if local_files_only else _first_line(error)
         raise HubUnreachableError(name, reason) from error
+    except ImportError as error:  # the HTTP client lacks what this proxy needs
+        raise HubUnreachableError(name, _first_line(error)) from error
     except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
         raise ModelNotFoundError(
             f"the cache of the Hub cannot be used ({error}): point HF_HOME to a folder that can be read and written"

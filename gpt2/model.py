@@ -62,7 +62,7 @@ class Attention(nn.Module):
             v,
             attn_mask=visible,  # broadcasts to (B, H, T, S)
             dropout_p=self.attn_pdrop if self.training else 0.0,
-            is_causal=visible is None and T > 1,
+            is_causal=visible is None and T > 1,  # a mask comes with everything but a start or a single id
         )  # (B, H, T, D)
         y = y.transpose(1, 2).reshape(B, T, C)  # the heads side by side again
         return self.resid_dropout(self.c_proj(y))  # (B, T, C)
@@ -181,7 +181,12 @@ class GPT2(nn.Module):
         return F.linear(x, self.wte.weight)
 
     def open(self) -> Session:
-        """An empty session: the key/value cache of a running generation. See `Session`."""
+        """An empty session: the key/value cache of a running generation. See `Session`.
+
+        Raises ValueError in train mode, in which dropout would make every generation another one.
+        """
+        if self.training:
+            raise ValueError("this model is in train mode, so dropout would disturb what it writes; call .eval() first")
         return Session(self)
 
     @classmethod
@@ -203,13 +208,16 @@ class GPT2(nn.Module):
         device             where they go
         local_files_only   use what is in the cache and ask the Hub for nothing
 
+        On the CPU, weights that need no conversion stay views of the file: loading costs no memory, and the file must
+        not be overwritten in place while the model is in use.
+
         Raises ValueError for an argument that makes no sense, `ModelNotFoundError` where there is no such model,
         `HubUnreachableError` where the Hub has to be asked and does not answer, and `CheckpointError` for files that
         are not exactly this network's. All of them say what to do.
         """
         if dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(f"dtype must be torch.float64, float32, bfloat16 or float16; got {dtype}")
-        device = _usable_device(device)
+        device = _usable_device(device, dtype)
         files = locate(name, revision=revision, local_files_only=local_files_only)
         config = GPT2Config.from_file(files.config)
         with torch.device("meta"):  # the shapes, without any memory behind them
@@ -244,11 +252,13 @@ class GPT2(nn.Module):
                 nn.init.normal_(parameter, std=std)
 
 
-def _usable_device(device: str | torch.device) -> torch.device:
+def _usable_device(device: str | torch.device, dtype: torch.dtype) -> torch.device:
     try:
         device = torch.device(device)
-        torch.zeros(1, device=device).item()  # `meta` has shapes only
-    except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch that was built without CUDA
-        reason = str(error).splitlines()[0]
-        raise ValueError(f'the device {str(device)!r} cannot be used here ({reason}); "cpu" always can') from error
+        torch.zeros(1, device=device, dtype=dtype).item()  # `meta` has shapes only, and MPS no float64
+    except (RuntimeError, AssertionError, ImportError, TypeError) as error:  # what PyTorch raises differs by device
+        reason = str(error).splitlines()[0].split(". ")[0][:100]
+        raise ValueError(
+            f'the device {str(device)!r} cannot be used here for {dtype} ({reason}); "cpu" always can'
+        ) from error
     return device

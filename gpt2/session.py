@@ -31,17 +31,16 @@ class Session:
     def __init__(self, model: GPT2) -> None:
         self.model = model
         self.lengths = torch.zeros(0, dtype=torch.int64)  # (R,), always on the CPU
-        self._cache: Tensor | None = (
-            None  # (layers, 2, R, H, slots, D): keys and values; slot t of a row is its t-th id
-        )
+        # keys and values, (layers, 2, R, H, slots, D); slot t of a row belongs to its t-th id
+        self._cache: Tensor | None = None
 
     @torch.no_grad()
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
         """Append ids to every row, and return the logits that follow the last ones.
 
-        ids       (R, S) int64; of row r only the first n[r] count, whatever stands behind them
-        n         (R,) int64, each from 0 to S; None where all S count
-        keep      how many of the last positions to return, from 1 to S
+        ids       (R, T) int64; of row r only the first n[r] count, whatever stands behind them
+        n         (R,) int64, each from 0 to T; None where all T count
+        keep      how many of the last positions to return, from 1 to T
         returns   (R, keep, V) on the model's device: [r, -1] follows the last new id of row r, [r, -2] the one before
                   it; NaN where a row has fewer than `keep` new ids
 
@@ -50,38 +49,38 @@ class Session:
         changed then.
         """
         if n is not None and ids.dim() == 2 and n.shape == ids.shape[:1]:
-            filler = torch.arange(ids.shape[1], device=ids.device) >= n.to(ids.device)[:, None]  # (R, S)
+            filler = torch.arange(ids.shape[1], device=ids.device) >= n.to(ids.device)[:, None]  # (R, T)
             ids = ids.masked_fill(filler, 0)
         self.model._check_ids(ids)
-        R, S = ids.shape
+        R, T = ids.shape
         lengths = self.lengths if self._cache is not None else torch.zeros(R, dtype=torch.int64)
-        n = torch.full((R,), S) if n is None else n.cpu()
-        self._check_room(lengths, n, R, S, keep)
+        n = torch.full((R,), T) if n is None else n.cpu()
+        self._check_arguments(lengths, n, R, T, keep)
 
         device = self.model.device
         ids = ids.to(device)
         start, ragged = int(lengths[0]), bool((lengths != lengths[0]).any())
-        slots = int(lengths.max()) + S  # how many slots attention may look at
-        self._reserve(R, slots)
+        S = int(lengths.max()) + T  # how many slots attention may look at
+        self._reserve(R, S)
         assert self._cache is not None
 
-        positions = (lengths[:, None] + torch.arange(S)).to(device)  # (R, S)
+        positions = (lengths[:, None] + torch.arange(T)).to(device)  # (R, T)
         if ragged:
-            visible = torch.arange(slots, device=device) <= positions[:, None, :, None]  # (R, 1, S, slots)
+            visible = torch.arange(S, device=device) <= positions[:, None, :, None]  # (R, 1, T, S)
             where: slice | Tensor = positions
         else:
-            positions = positions[0]  # (S,): the same in every row
-            where = slice(start, slots)
+            positions = positions[0]  # (T,): the same in every row
+            where = slice(start, S)
             visible = None  # one id sees all; several from the start see what is causal
-            if S > 1 and start > 0:
-                visible = torch.arange(slots, device=device) <= positions[:, None]  # (S, slots)
+            if T > 1 and start > 0:
+                visible = torch.arange(S, device=device) <= positions[:, None]  # (T, S)
 
         x = self.model.transform(
             ids,
             positions.clamp(max=self.model.n_positions - 1),  # slots behind a row's real ids may lie past the edge
             visible,
-            [LayerCache(layer, where, slots) for layer in self._cache],
-        )  # (R, S, C)
+            [LayerCache(layer, where, S) for layer in self._cache],
+        )  # (R, T, C)
         self.lengths = lengths + n
 
         last = n[:, None] - keep + torch.arange(keep)  # (R, keep): where the kept positions stand among the new ones
@@ -114,15 +113,15 @@ class Session:
             )
         self.lengths = lengths.clone()  # what stands in the slots behind is never seen, and overwritten in time
 
-    def _check_room(self, lengths: Tensor, n: Tensor, R: int, S: int, keep: int) -> None:
+    def _check_arguments(self, lengths: Tensor, n: Tensor, R: int, T: int, keep: int) -> None:
         if len(lengths) != R:
             raise ValueError(f"this session has {len(lengths)} rows; got ids for {R}")
         if R == 0:
             raise ValueError("a session needs at least one row")
-        if n.shape != (R,) or bool((n < 0).any()) or bool((n > S).any()):
-            raise ValueError(f"n must say for each of the {R} rows how many of its {S} ids count; got {n.tolist()}")
-        if not 1 <= keep <= S:
-            raise ValueError(f"keep must be between 1 and the number of new positions, {S}; got {keep}")
+        if n.shape != (R,) or bool((n < 0).any()) or bool((n > T).any()):
+            raise ValueError(f"n must say for each of the {R} rows how many of its {T} ids count; got {n.tolist()}")
+        if not 1 <= keep <= T:
+            raise ValueError(f"keep must be between 1 and the number of new positions, {T}; got {keep}")
         longest = int((lengths + n).max())
         if longest > self.model.n_positions:
             raise ValueError(
@@ -136,7 +135,8 @@ class Session:
         if slots <= present:
             return
         config = self.model.config
-        shape = (config.n_layer, 2, R, config.n_head, max(slots + _ROOM, 2 * present), config.n_embd // config.n_head)
+        slots = max(slots, min(max(slots + _ROOM, 2 * present), config.n_positions))
+        shape = (config.n_layer, 2, R, config.n_head, slots, config.n_embd // config.n_head)
         grown = torch.zeros(shape, dtype=self.model.wte.weight.dtype, device=self.model.device)
         if self._cache is not None:
             grown[:, :, :, :, :present] = self._cache

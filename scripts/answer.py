@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from decoding import Chance, Limits, Piece, Strategy, Tokenizer, stream
 from decoding.chance import fresh_seed
@@ -32,18 +32,20 @@ class Request:
         self.draw(0 if self.seed is None else self.seed)
 
 
-@dataclass
 class Text:
-    """One sample, as far as it has come."""
+    """One sample, as far as it has come, and how much of it has been printed."""
 
-    row: int
-    prompt: str
-    seed: int
-    pieces: list[Piece] = field(default_factory=list)
+    def __init__(self, row: int, prompt: str, seed: int) -> None:
+        self.row = row
+        self.prompt = prompt
+        self.seed = seed
+        self.pieces: list[Piece] = []
+        self.rest = ""  # what was held back when it was interrupted
+        self._printed = 0
 
     @property
     def text(self) -> str:
-        return "".join(piece.text for piece in self.pieces)
+        return "".join(piece.text for piece in self.pieces) + self.rest
 
     @property
     def ids(self) -> list[int]:
@@ -52,6 +54,24 @@ class Text:
     @property
     def finish_reason(self) -> str:
         return (self.pieces[-1].step.finish_reason if self.pieces else None) or "interrupted"
+
+    def show(self, printer: TextPrinter | JsonPrinter) -> bool:
+        """Print what has arrived and was not printed before; True where that is the end."""
+        for piece in self.pieces[self._printed :]:
+            if self._printed == 0:
+                printer.begin(self)
+            self._printed += 1
+            printer.piece(self, self._printed, piece)
+        if self.finish_reason == "interrupted":
+            return False
+        printer.end(self)
+        return True
+
+    def break_off(self, printer: TextPrinter | JsonPrinter, tokenizer: Tokenizer) -> None:
+        """End it here. Nothing can become of what was held back, the beginning of a stop or of a character."""
+        if self.pieces:
+            self.rest = tokenizer.decode(self.ids)[len(self.text) :]
+            printer.end(self)
 
 
 class TextPrinter:
@@ -68,11 +88,11 @@ class TextPrinter:
         self.headline(text)
         write(self.prompt(text))
 
-    def piece(self, text: Text, piece: Piece) -> None:
+    def piece(self, text: Text, number: int, piece: Piece) -> None:
         write(piece.text)
 
     def end(self, text: Text) -> None:
-        write("\n")
+        write(text.rest + "\n")
 
     def headline(self, text: Text) -> None:
         if self.num_samples > 1:
@@ -96,9 +116,9 @@ class TablePrinter(TextPrinter):
     def begin(self, text: Text) -> None:
         self.headline(text)
 
-    def piece(self, text: Text, piece: Piece) -> None:
+    def piece(self, text: Text, number: int, piece: Piece) -> None:
         if piece.step.trace is not None:
-            write(probability_table(piece.step.trace, len(text.pieces), self.tokenizer, self.paint) + "\n\n")
+            write(probability_table(piece.step.trace, number, self.tokenizer, self.paint) + "\n\n")
 
     def end(self, text: Text) -> None:
         write(self.prompt(text) + text.text + "\n")
@@ -114,7 +134,7 @@ class JsonPrinter:
 
     def begin(self, text: Text) -> None: ...
 
-    def piece(self, text: Text, piece: Piece) -> None: ...
+    def piece(self, text: Text, number: int, piece: Piece) -> None: ...
 
     def end(self, text: Text) -> None:
         steps = [piece.step for piece in text.pieces]
@@ -136,7 +156,11 @@ class JsonPrinter:
 def answer(
     prompt: str, request: Request, model: GPT2, tokenizer: Tokenizer, printer: TextPrinter | JsonPrinter
 ) -> list[Text]:
-    """Continue one prompt. Ctrl-C ends it with what there is, which is printed, and passes on."""
+    """Continue one prompt, and print the samples one after another: the first as it is made, the others wait meanwhile.
+
+    Ctrl-C ends it with what there is. All that is there is printed, also of samples that were waiting; their
+    `finish_reason` says "interrupted".
+    """
     seed = fresh_seed() if request.seed is None else request.seed
     pieces = stream(
         model,
@@ -151,30 +175,14 @@ def answer(
         trace=printer.traced,
     )
     texts = [Text(row, prompt, seed) for row in range(request.num_samples)]
-    try:
-        for piece in in_order(pieces, request.num_samples):
-            text = texts[piece.row]
-            if not text.pieces:
-                printer.begin(text)
-            text.pieces.append(piece)
-            printer.piece(text, piece)
-            if piece.step.finish_reason is not None:
-                printer.end(text)
-    except KeyboardInterrupt:
-        for text in texts:
-            if text.pieces and text.finish_reason == "interrupted":
-                printer.end(text)
-        raise
-    return texts
-
-
-def in_order(pieces: Iterator[Piece], num_samples: int) -> Iterator[Piece]:
-    """The pieces of the first sample as they are made, then those of the second, ...; the others wait meanwhile."""
-    waiting: list[list[Piece]] = [[] for _ in range(num_samples)]
     current = 0
-    for piece in pieces:
-        waiting[piece.row].append(piece)
-        while current < num_samples and waiting[current]:
-            arrived = waiting[current].pop(0)
-            yield arrived
-            current += arrived.step.finish_reason is not None
+    try:
+        for piece in pieces:
+            texts[piece.row].pieces.append(piece)
+            while current < len(texts) and texts[current].show(printer):
+                current += 1
+    except KeyboardInterrupt:
+        for text in texts[current:]:
+            text.show(printer)
+            text.break_off(printer, tokenizer)
+    return texts

@@ -48,10 +48,10 @@ def token_name(tokenizer: Tokenizer, id: int, width: int = 24) -> str:
     return f'"{shown}"'
 
 
-def bar(share: float, width: int, stream: TextIO = sys.stdout) -> str:
-    """A horizontal bar, padded to `width`; in eighths of a column where the stream can print them."""
+def bar(share: float, width: int) -> str:
+    """A horizontal bar, padded to `width`; in eighths of a column where standard output can print them."""
     try:
-        "█▏".encode(stream.encoding or "ascii")
+        "█▏".encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
         return ("#" * round(share * width)).ljust(width)
     eighths = round(share * width * 8)
@@ -66,7 +66,7 @@ def probability_table(trace: StepTrace, number: int, tokenizer: Tokenizer, paint
     """
     candidates = trace.candidates(most)
     if trace.chosen not in [candidate.id for candidate in candidates]:
-        candidates.append(trace.candidate(trace.chosen))
+        candidates += trace.probabilities([trace.chosen])
     processed = len(trace.stages) > 1
     heading = f"step {number}"
     if processed:

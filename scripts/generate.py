@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -96,7 +97,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="TEXT",
-        help="end before this text; may be given several times; \\n and \\t stand for newline and tab",
+        help="end before this text; may be given several times; \\n, \\t and \\\\ stand for newline, tab and backslash",
     )
 
     output = parser.add_argument_group("output")
@@ -129,7 +130,8 @@ def build_draw(options: argparse.Namespace) -> Callable[[int], Chance]:
 
 
 def unescape(stop: str) -> str:
-    return stop.replace("\\n", "\n").replace("\\t", "\t")
+    """\\n, \\t and \\\\ as newline, tab and backslash: not every shell lets one type them."""
+    return re.sub(r"\\([nt\\])", lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), stop)
 
 
 # -- model and prompts ------------------------------------------------------------------------------------------------
@@ -169,11 +171,15 @@ def ask() -> Iterator[str]:
     """One prompt after another, from whoever sits at the terminal."""
     print("Ctrl-D ends.", file=sys.stderr)
     while True:
+        print("prompt> ", end="", file=sys.stderr, flush=True)  # not into the output, which may go to a file
         try:
-            prompt = input("prompt> ")
+            prompt = input()
         except (EOFError, KeyboardInterrupt):
             print(file=sys.stderr)
             return
+        except UnicodeDecodeError as error:
+            print(f"that is not UTF-8: {error.reason}; try again", file=sys.stderr)
+            continue
         if prompt:
             yield prompt
 
@@ -213,7 +219,7 @@ def run(options: argparse.Namespace) -> None:
     conversation = options.prompt is None and sys.stdin.isatty()
     prompts = ask() if conversation else iter([read_prompt(options, tokenizer)])
     model = load_model(options)
-    if request_has_no_effect(options):
+    if not options.quiet and expects_sampling(options):
         note("greedy decoding always takes the likeliest id, which these options do not change; try --strategy sample")
 
     printer: TextPrinter | JsonPrinter
@@ -225,15 +231,18 @@ def run(options: argparse.Namespace) -> None:
         printer = TextPrinter(request, quiet=options.quiet)
 
     for prompt in prompts:
+        started = time.perf_counter()
         try:
-            started = time.perf_counter()
             texts = answer(prompt, request, model, tokenizer, printer)
-            if not options.quiet and not options.json:
-                note(summary(texts, options, request, model, time.perf_counter() - started))
-        except (ValueError, KeyboardInterrupt) as error:
+        except ValueError as error:
             if not conversation:
                 raise
-            note(str(error) or "interrupted")
+            note(str(error))
+            continue
+        if not options.quiet and not options.json:
+            note(summary(texts, options, request, model, time.perf_counter() - started))
+        if not conversation and any(text.finish_reason == "interrupted" for text in texts):
+            raise KeyboardInterrupt
 
 
 def summary(texts: list[Text], options: argparse.Namespace, request: Request, model: GPT2, seconds: float) -> str:
@@ -244,13 +253,15 @@ def summary(texts: list[Text], options: argparse.Namespace, request: Request, mo
     return f"{name}, {request.strategy}{seed}: {count} ids in {seconds:.1f} s ({reasons})"
 
 
-def request_has_no_effect(options: argparse.Namespace) -> bool:
-    """Whether somebody who asks for this probably expects sampling."""
-    return not options.quiet and options.strategy == "greedy" and bool(options.processors or options.num_samples > 1)
+def expects_sampling(options: argparse.Namespace) -> bool:
+    """Whether greedy decoding was asked for with options that change nothing about it."""
+    return options.strategy == "greedy" and bool(options.processors or options.num_samples > 1)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run, and turn whatever a user can cause into one line and an exit code."""
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  (closed streams are None)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     options = parse(arguments)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another one

@@ -6,8 +6,8 @@
     python3 scripts/in_venv.py --extra parity -m pytest       # with an extra of pyproject.toml
 
 The environment is the folder `.venv` of the project, with what requirements.txt lists. It is made once, brought up to
-date when that file changes, and can be deleted at any time. Nothing outside of it is touched, so this also works with a
-system Python that forbids `pip install`. Only the standard library is needed.
+date when that file changes, and can be deleted at any time. Nothing outside of it is touched but pip's own cache of
+downloads, so this also works with a system Python that forbids `pip install`. Only the standard library is needed.
 """
 
 import hashlib
@@ -49,25 +49,27 @@ def main(arguments: "list[str]") -> int:
 
 def make_environment() -> None:
     """A fresh virtual environment, with pip where this Python can bring it along."""
+    links = os.name != "nt"  # as `python -m venv` does: copies of Python do not work everywhere
     try:
-        venv.create(ENVIRONMENT, clear=True, with_pip=True)
+        venv.create(ENVIRONMENT, clear=True, symlinks=links, with_pip=True)
     except subprocess.CalledProcessError:  # Debian's Python has no ensurepip without the package python3-venv
-        venv.create(ENVIRONMENT, clear=True, with_pip=False)
+        venv.create(ENVIRONMENT, clear=True, symlinks=links, with_pip=False)
 
 
 def install(extras: "list[str]") -> None:
     """Install what is listed, with the environment's own pip or, where it has none, with this Python's."""
+    extras = sorted({*installed_extras(), *extras})  # those of earlier runs stay, and are brought up to date
     pip = [str(PYTHON), "-m", "pip"]
     if not works(PYTHON, "-m", "pip"):
         pip = [sys.executable, "-m", "pip", "--python", str(PYTHON)]
-        if not works(Path(sys.executable), "-m", "pip"):
-            raise OSError("there is no pip; on Debian and Ubuntu: sudo apt install python3-venv")
+        if not works(*pip):
+            raise OSError("there is no pip to install with; on Debian and Ubuntu: sudo apt install python3-venv")
     wanted = ["-r", str(REQUIREMENTS)]
     if extras:
         wanted += ["-e", f"{ROOT}[{','.join(extras)}]"]
     # what pip tells goes to standard error, so that standard output holds nothing but the command's own
     subprocess.run([*pip, "install", "--disable-pip-version-check", *wanted], stdout=sys.stderr, check=True)
-    STAMP.write_text("\n".join(sorted({*installed_extras(), *extras, fingerprint()})), encoding="utf-8")
+    STAMP.write_text("\n".join([fingerprint(), *extras]), encoding="utf-8")
 
 
 def is_current(extras: "list[str]") -> bool:
@@ -76,7 +78,7 @@ def is_current(extras: "list[str]") -> bool:
 
 
 def installed_extras() -> "list[str]":
-    """The extras of earlier runs: they stay."""
+    """The extras that earlier runs asked for."""
     if not STAMP.exists():
         return []
     return [word for word in STAMP.read_text(encoding="utf-8").split() if len(word) < 64]
@@ -87,11 +89,10 @@ def fingerprint() -> str:
     return hashlib.sha256(listed).hexdigest()
 
 
-def works(python: Path, *arguments: str) -> bool:
-    """Whether this Python starts, and knows the module where one is named."""
+def works(*command: "str | Path") -> bool:
+    """Whether this Python, or this module of it, starts and tells its version."""
     try:
-        command = [str(python), *(arguments or ("-c", "")), *(["--version"] if arguments else [])]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        return subprocess.run([*map(str, command), "--version"], capture_output=True, check=False).returncode == 0
     except OSError:
         return False
 

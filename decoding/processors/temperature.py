@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..core import Prefix, Processor, is_number
 
-_SMALL = 1e-3  # below this, dividing could overflow
+_SMALL = 1e-3  # below this, dividing ordinary logits could overflow
 
 
 @dataclass(frozen=True, repr=False)

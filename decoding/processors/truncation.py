@@ -56,7 +56,8 @@ class TopP(Processor):
         if self.p == 1.0:
             return logits
         best = logits.amax(dim=-1, keepdim=True)  # (R, 1): all else is measured from it, so that nothing overflows
-        needed = self.p * _weights(logits, best).sum(dim=-1, keepdim=True)  # (R, 1)
+        # cumsum, because sum() may add in an order that depends on how many rows there are: rows are strangers
+        needed = self.p * _weights(logits, best).cumsum(dim=-1)[..., -1:]  # (R, 1)
         ranked = logits.topk(min(_HEAD, logits.shape[-1]), dim=-1).values  # (R, head): likeliest first
         mass = _weights(ranked, best).cumsum(dim=-1)  # (R, head): of each id and all likelier ones
         if bool((mass[..., -1:] < needed).any()):  # the head is not enough for some row

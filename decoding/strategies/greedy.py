@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from ..core import Chance, LanguageModel, Limits, Prefix, Step
-from .chain import Chain
 from .one_path import one_path
+from .processed import ProcessedStrategy
 
 
-class Greedy(Chain):
+class Greedy(ProcessedStrategy):
     """Greedy decoding: at every step the id with the highest logit after the processors (of equals the lowest).
 
         x_t = argmax_i  logits_i

@@ -22,7 +22,7 @@ from ..core import (
     widen,
 )
 from ..trace import StepTrace
-from .chain import process
+from .processed import blame, process
 
 
 @dataclass
@@ -56,9 +56,10 @@ def one_path(
     """Extend every prompt by the ids that `choose` takes from its processed logits, (R, V) -> (R,), until it ends.
 
     Each prompt goes through the model once, however many samples are made of it. Rows that have ended leave the batch.
+    Raises ValueError, naming culprit and row, where processors leave no id or logits are not numbers.
     """
     session = model.open()
-    logits = session.extend(*ragged(prompts))[:, -1]  # (prompts, V): behind each prompt's last id
+    logits = widen(session.extend(*ragged(prompts))[:, -1])  # (prompts, V): behind each prompt's last id
     owners = [prompt for prompt in range(len(prompts)) for _ in range(limits.num_samples)]  # (R,)
     samples = list(range(limits.num_samples)) * len(prompts)  # (R,)
     session.select(torch.tensor(owners))
@@ -81,7 +82,12 @@ def one_path(
     logits = logits[staying]
 
     while batch.rows:
-        stages, batch.states = process(widen(logits), batch.prefix, processors, batch.states, chance)
+        stages, batch.states = process(logits, batch.prefix, processors, batch.states, chance)
+        fault = blame(stages)
+        if fault is not None:
+            prompt, sample = divmod(batch.rows[fault[0]], limits.num_samples)
+            step = len(new_ids[batch.rows[fault[0]]])
+            raise ValueError(f"{fault[1]} (prompt {prompt}, sample {sample}, step {step})")
         processed = stages[-1].logits  # (R, V)
         chosen = choose(processed, batch.prefix)  # (R,)
         model_logprobs = _logprobs(stages[0].logits, chosen)
@@ -99,7 +105,7 @@ def one_path(
 
         batch.select(staying)
         if staying:
-            logits = session.extend(chosen[staying, None])[:, -1]  # (R, V)
+            logits = widen(session.extend(chosen[staying, None])[:, -1])  # (R, V)
 
 
 def _logprobs(logits: Tensor, ids: Tensor) -> list[float]:

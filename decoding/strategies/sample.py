@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from ..core import Chance, LanguageModel, Limits, Prefix, Purpose, Step
-from .chain import Chain
 from .one_path import one_path
+from .processed import ProcessedStrategy
 
 
-class Sample(Chain):
+class Sample(ProcessedStrategy):
     """Ancestral sampling: at every step an id drawn from the softmax of the processed logits.
 
         x_t ~ softmax(logits)

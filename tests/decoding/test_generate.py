@@ -260,7 +260,7 @@ def test_a_trace_shows_every_step_as_every_processor_left_it() -> None:
         p, q = step.stages[0].logits.softmax(0), step.stages[-1].logits.softmax(0)
         best = step.candidates(3)
         assert best == sorted(best, key=lambda candidate: (-candidate.processed_probability, candidate.id))
-        for candidate in (*best, step.candidate(step.chosen)):
+        for candidate in (*best, step.probabilities([step.chosen])[0]):
             assert candidate.model_probability == pytest.approx(float(p[candidate.id]))
             assert candidate.processed_probability == pytest.approx(float(q[candidate.id]))
         assert len(step.candidates(99)) == int((q > 0).sum())  # a removed id is no candidate
@@ -281,3 +281,26 @@ def test_rows_of_a_tensor_are_prompts_too() -> None:
     from_tensor = generate_ids(model, torch.tensor([[1, 2], [3, 0]]), Greedy(), max_new_tokens=3)  # type: ignore[arg-type]
     assert from_tensor == generate_ids(model, [[1, 2], [3, 0]], Greedy(), max_new_tokens=3, seed=from_tensor[0].seed)
     assert all(type(id) is int for generation in from_tensor for id in generation.prompt_ids)
+
+
+@pytest.mark.parametrize("prompts", [[[1.7]], [1, 2], [["1"]], 5])
+def test_rows_that_are_no_ids_are_refused_in_words(prompts: object) -> None:  # law 13
+    model = TableModel.random(4, 8, seed=1)
+    with pytest.raises(ValueError, match="prompts are rows of whole numbers"):
+        generate_ids(model, prompts, Greedy(), max_new_tokens=3)  # type: ignore[arg-type]
+
+
+def test_common_slips_are_explained(storybook: GPT2, tokenizer: Tokenizer) -> None:  # law 13
+    def attempt(prompt: object = "Once", **how: object) -> None:
+        generate(storybook, tokenizer, prompt, Sample(), **{"max_new_tokens": 2, **how})  # type: ignore[call-overload]
+
+    with pytest.raises(ValueError, match="generate_ids takes ids"):
+        attempt([15496])
+    with pytest.raises(ValueError, match="its seed is given as seed"):
+        attempt(draw=Gumbel(3))
+    with pytest.raises(ValueError, match="stops are a list of strings"):
+        attempt(stop=None)
+    with pytest.raises(ValueError, match="stops are a list of strings"):
+        attempt(stop=[1])
+    with pytest.raises(ValueError, match="max_new_tokens must be a whole number; got True"):
+        attempt(max_new_tokens=True)

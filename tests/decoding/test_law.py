@@ -206,3 +206,10 @@ def test_samples_follow_the_law(chain: tuple[Processor, ...], draw: Callable[[in
     assert p > SIGNIFICANCE
     if draw is Gumbel:
         assert p_value(Sample(Temperature(1.25), *chain)) < SIGNIFICANCE  # the mutant: somewhat flatter
+
+
+def test_prompts_are_checked() -> None:  # law 13
+    model = TableModel.random(4, 3, seed=1)
+    for prompt, words in (([], "is empty"), ([0, 1, 2, 3], "1 more than"), ([4], "outside of the vocabulary")):
+        with pytest.raises(ValueError, match=words):
+            law(Sample(), model, prompt, max_new_tokens=2)

@@ -274,3 +274,24 @@ def test_processors_are_values_that_print_as_they_are_written() -> None:
     assert len({TopK(3), TopK(3), TopK(4)}) == 2
     with pytest.raises(AttributeError):
         TopK(3).k = 4  # type: ignore[misc]
+
+
+def test_a_nucleus_does_not_depend_on_the_rows_beside_it() -> None:  # law 5
+    """p within a few units of float64 of every boundary: a total added up in another order would show.
+
+    Two threads, because sum() divides the work among them, for one row otherwise than for two.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for _ in range(20):
+            rows = 3 * torch.randn(2, 50_257, dtype=torch.float64)
+            rows[:, :300] += 12  # the nucleus ends among the first thousand
+            weights = (rows[0] - rows[0].max()).exp().sort(descending=True).values
+            for size in (10, 100, 250):
+                p = float(weights[:size].sum() / weights.sum())
+                for _ in range(4):
+                    assert torch.equal(TopP(p)(rows)[0], TopP(p)(rows[:1])[0])
+                    p = math.nextafter(p, 1.0)
+    finally:
+        torch.set_num_threads(threads)

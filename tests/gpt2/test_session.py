@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gpt2 import GPT2, Session
+from gpt2 import GPT2, GPT2Config, Session
 from gpt2.session import LayerCache
 from tests.gpt2.small import SHAPE, ids, small_model
 
@@ -463,3 +463,18 @@ def test_the_head_sees_the_kept_positions_only(monkeypatch: pytest.MonkeyPatch) 
     assert seen == [(2, 1), (2, 4), (2, 1)]
     model(ids(2, 900))
     assert seen[-1] == (2, 900)  # the forward pass of training does, and the recorder sees it
+
+
+def test_the_cache_does_not_grow_past_the_edge() -> None:
+    model = GPT2(GPT2Config(n_vocab=11, n_positions=200, n_embd=8, n_layer=1, n_head=2)).eval()
+    session = model.open()
+    session.extend(torch.zeros(2, 150, dtype=torch.int64))
+    session.extend(torch.zeros(2, 40, dtype=torch.int64))
+    assert session._cache is not None
+    assert session._cache.shape[4] == 200
+
+
+def test_a_model_in_train_mode_does_not_generate() -> None:  # law 5: dropout would make every run another one
+    model = GPT2(GPT2Config(n_vocab=11, n_positions=20, n_embd=8, n_layer=1, n_head=2))
+    with pytest.raises(ValueError, match=r"train mode.*call \.eval\(\) first"):
+        model.open()

@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from decoding import Greedy, Multinomial, Sample, Temperature, Tokenizer, TopK, TopP, generate
 from gpt2 import GPT2
 from scripts import generate as program
-from scripts.answer import in_order
 from tests.conftest import ROOT
 
 PROMPT = "Once upon a time"
@@ -102,20 +101,10 @@ def test_several_samples_follow_one_another(
     assert capsys.readouterr().out == expected
 
 
-def test_in_order_streams_the_first_sample_and_holds_the_others_back(storybook: GPT2, tokenizer: Tokenizer) -> None:
-    from decoding import stream
-
-    pieces = list(stream(storybook, tokenizer, PROMPT, Sample(), max_new_tokens=5, seed=1, num_samples=3))
-    assert [piece.row for piece in pieces] == [0, 1, 2] * 5
-    assert [piece.row for piece in in_order(iter(pieces), 3)] == [0] * 5 + [1] * 5 + [2] * 5
-    arrived = in_order(iter(pieces), 3)
-    assert next(arrived) is pieces[0]
-    assert next(arrived) is pieces[3]
-
-
 def test_stop_ends_before_the_text_and_understands_newlines(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(PROMPT, "--stop", "girl", "--quiet") == 0
     assert capsys.readouterr().out == ", there was a little \n"
+    assert program.unescape(r"a\nb\tc\\n") == "a\nb\tc\\n"
     assert run("The end.", "--strategy", "sample", "--seed", "3", "--stop", "\\n", "--quiet") == 0
     assert "\n" not in capsys.readouterr().out.removesuffix("\n")
 
@@ -186,7 +175,8 @@ def test_with_no_prompt_on_a_terminal_it_asks_again_and_again(
     monkeypatch.setattr(sys, "stdin", Terminal(f"{PROMPT}\n\n{'word ' * 600}\n{PROMPT}\n"))
     assert run("--max-new-tokens", "3", "--quiet") == 0
     output = capsys.readouterr()
-    assert output.out.count(", there was\n") == 2
+    assert output.out == ", there was\n" * 2  # the questions go to standard error
+    assert output.err.count("prompt> ") == 5
     assert "shorten it" in output.err  # a mistake does not end the conversation
 
 
@@ -215,6 +205,58 @@ def test_ctrl_c_ends_with_what_there_is(output: str) -> None:
     assert text.endswith("\n")
 
 
+def interrupted_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if somebody pressed Ctrl-C when `count` pieces had been made."""
+    from collections.abc import Iterator
+
+    from decoding import Piece, stream
+
+    def interrupted(*arguments: object, **options: object) -> Iterator[Piece]:
+        pieces = stream(*arguments, **options)  # type: ignore[arg-type]
+        for _ in range(count):
+            yield next(pieces)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scripts.answer.stream", interrupted)
+
+
+def test_ctrl_c_prints_all_samples_what_was_held_back_and_the_seed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted_after(8, monkeypatch)  # 3 ids of the first two samples, 2 of the third
+    options = (PROMPT, "--strategy", "sample", "--top-k", "1", "--num-samples", "3", "--seed", "9")
+    assert run(*options, "--stop", "was a boy") == 130  # " was" may be the beginning of the stop
+    output = capsys.readouterr()
+    texts = [f"--- sample {n} of 3\n{PROMPT}{text}\n" for n, text in enumerate([", there was"] * 2 + [", there"], 1)]
+    assert output.out == "\n".join(texts)
+    assert "seed 9: 8 ids" in output.err
+    assert "(interrupted)" in output.err
+
+    interrupted_after(8, monkeypatch)
+    assert run(*options, "--json") == 130
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["sample"], len(line["ids"]), line["finish_reason"]) for line in lines] == [
+        (0, 3, "interrupted"),
+        (1, 3, "interrupted"),
+        (2, 2, "interrupted"),
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
+@pytest.mark.parametrize(
+    ("closed", "code", "words"), [(">&-", 0, "storybook, Greedy()"), ("<&-", 1, "prompt is empty")]
+)
+def test_closed_streams_are_no_traceback(closed: str, code: int, words: str) -> None:
+    prompt = f"'{PROMPT}'" if closed == ">&-" else ""
+    command = (
+        f"{sys.executable} {ROOT / 'scripts' / 'generate.py'} {prompt} --model storybook --max-new-tokens 2 {closed}"
+    )
+    result = subprocess.run(command, shell=True, stderr=subprocess.PIPE, encoding="utf-8", check=False, env=ENVIRONMENT)
+    assert result.returncode == code
+    assert result.stderr.count("\n") == 1
+    assert words in result.stderr
+
+
 @pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
 def test_a_closed_pipe_is_no_error() -> None:
     process = start(PROMPT, "--model", "storybook", "--max-new-tokens", "300")
@@ -239,6 +281,16 @@ def test_without_a_model_and_without_the_hub_storybook_speaks(tmp_path: Path) ->
     first = error.decode().splitlines()[0]
     assert first.startswith("generate.py: gpt2 is out of reach (")
     assert first.endswith("the bundled storybook speaks instead")
+
+
+def test_a_proxy_that_cannot_be_used_counts_as_out_of_reach(tmp_path: Path) -> None:
+    """SOCKS needs a package that is not installed; without it the HTTP client raises ImportError."""
+    environment = {**ENVIRONMENT, "HF_HOME": str(tmp_path), "ALL_PROXY": "socks5://127.0.0.1:9", "NO_PROXY": ""}
+    process = start(PROMPT, "--max-new-tokens", "3", env=environment)
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, b"Once upon a time, there was\n")
+    assert "the bundled storybook speaks instead" in error.decode()
+    assert "Traceback" not in error.decode()
 
 
 def test_a_model_asked_for_by_name_never_falls_back(tmp_path: Path) -> None:
@@ -267,6 +319,9 @@ def test_a_model_asked_for_by_name_never_falls_back(tmp_path: Path) -> None:
         (["hi", "--stop", ""], "empty stop"),
         (["hi", "--model", "nobody"], "there is no model 'nobody'"),
         (["hi", "--device", "abacus"], "the device 'abacus' cannot be used here"),
+        (["hi", "--device", "meta"], "the device 'meta' cannot be used here"),
+        (["hi", "--device", "hpu"], "the device 'hpu' cannot be used here"),
+        (["hi", "--model", ""], "there is no model ''"),
         (["hi", "--revision", "main"], "leave it out"),
         (["\udcff"], "half of a surrogate pair"),
     ],

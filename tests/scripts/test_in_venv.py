@@ -109,3 +109,23 @@ def test_pip_may_be_missing_from_the_environment(tmp_path: Path, monkeypatch: py
     assert in_venv.works(in_venv.PYTHON)
     assert [sys.executable, "-m", "pip", "--python", str(in_venv.PYTHON), "install"] == commands[-2][:6]
     assert in_venv.is_current([])
+
+
+def test_extras_of_earlier_runs_are_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scripts import in_venv
+
+    for name in ("requirements.txt", "pyproject.toml"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    monkeypatch.setattr(in_venv, "ROOT", tmp_path)
+    monkeypatch.setattr(in_venv, "REQUIREMENTS", tmp_path / "requirements.txt")
+    monkeypatch.setattr(in_venv, "STAMP", tmp_path / "stamp")
+    monkeypatch.setattr(in_venv, "works", lambda *command: True)
+    installed: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **how: installed.append(command))
+    in_venv.install(["parity"])
+    assert installed[-1][-2:] == ["-e", f"{tmp_path}[parity]"]
+    assert in_venv.is_current(["parity"])
+    (tmp_path / "pyproject.toml").write_text("# changed", encoding="utf-8")
+    assert not in_venv.is_current([])
+    in_venv.install([])
+    assert installed[-1][-2:] == ["-e", f"{tmp_path}[parity]"]

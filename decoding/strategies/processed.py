@@ -1,9 +1,8 @@
-"""What strategies have in common: processors, in the order in which the user wrote them."""
+"""What strategies with processors have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from ..core import Chance, LanguageModel, Limits, Prefix, Processor, State, Step
 from ..trace import Stage
 
 
-class Chain:
+class ProcessedStrategy:
     """A strategy that takes processors, in the order in which they act."""
 
     def __init__(self, *processors: Processor) -> None:
@@ -31,7 +30,9 @@ class Chain:
         return f"{type(self).__name__}({', '.join(map(repr, self.processors))})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Chain) and type(self) is type(other) and self.processors == other.processors
+        return (
+            isinstance(other, ProcessedStrategy) and type(self) is type(other) and self.processors == other.processors
+        )
 
     def __hash__(self) -> int:
         return hash((type(self), self.processors))
@@ -40,26 +41,24 @@ class Chain:
 def process(
     logits: Tensor, prefix: Prefix, processors: Sequence[Processor], states: Sequence[State], chance: Chance
 ) -> tuple[list[Stage], list[State]]:
-    """Let the processors act one after another: the logits (R, V) before, after each of them, and their new states.
-
-    Raises ValueError, naming the culprit, where a row has no id left or has logits that are not numbers.
-    """
+    """Let the processors act one after another: the logits (R, V) before, after each of them, and their new states."""
     stages = [Stage("model", logits)]
     after: list[State] = []
     for processor, state in zip(processors, states, strict=True):
         logits, state = processor.step(logits, prefix, state, chance)
         stages.append(Stage(repr(processor), logits))
         after.append(state)
-    best = torch.stack([stage.logits.amax(dim=-1) for stage in stages])  # (stages, R); NaN where any logit is
-    if not bool(best.isfinite().all()):
-        _blame(stages, best)
     return stages, after
 
 
-def _blame(stages: Sequence[Stage], best: Tensor) -> NoReturn:
-    """Raise the error about the first stage that left a row without a distribution."""
-    guilty = int((~best.isfinite()).any(dim=1).nonzero()[0])
+def blame(stages: Sequence[Stage]) -> tuple[int, str] | None:
+    """The first row that the stages left without a distribution, and who did it; None where all have one."""
+    best = torch.stack([stage.logits.amax(dim=-1) for stage in stages])  # (stages, R); NaN where any logit is
+    if bool(best.isfinite().all()):
+        return None
+    row = int((~best.isfinite()).any(dim=0).nonzero()[0])
+    guilty = int((~best[:, row].isfinite()).nonzero()[0])
     who = "the model" if guilty == 0 else stages[guilty].name
-    if bool((best[guilty] == -torch.inf).any()):
-        raise ValueError(f"{who} removed every id that was left; at least one has to stay")
-    raise ValueError(f"{who} gave logits that are NaN or infinite; a wider dtype may help")
+    if best[guilty, row] == -torch.inf:
+        return row, f"{who} removed every id that was left; at least one has to stay"
+    return row, f"{who} gave logits that are NaN or infinite; a wider dtype may help"
