@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,10 +25,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Live parity needs transformers. Without it those tests are skipped with the reason, but in CI they fail."""
     if importlib.util.find_spec("transformers") is not None or os.environ.get("CI"):
         return
-    skip = pytest.mark.skip(reason="transformers is not installed: pip install 'transformers>=5.23,<6'")
+    skip = pytest.mark.skip(reason="transformers is not installed (extra `parity`)")
     for item in items:
         if item.get_closest_marker("parity"):
             item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Each reason for which tests were skipped, once."""
+    reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"{count} tests: {reason}")
 
 
 @pytest.fixture(scope="session")
