@@ -59,14 +59,14 @@ class Tokenizer:
         allowed = {ENDOFTEXT} if allow_special else set[str]()
         return self._encoding.encode(text, allowed_special=allowed, disallowed_special=())
 
-    def decode(self, ids: Iterable[int] | Tensor, *, skip_special_tokens: bool = False) -> str:
+    def decode(self, ids: Iterable[int] | Tensor, skip_special_tokens: bool = False) -> str:
         """The text of ids, a list or a tensor of one dimension. Bytes that are no UTF-8 become U+FFFD.
 
         `skip_special_tokens` leaves `<|endoftext|>` out. Raises ValueError for an id outside of the vocabulary.
         """
         return self.decode_bytes(ids, skip_special_tokens=skip_special_tokens).decode("utf-8", errors="replace")
 
-    def decode_bytes(self, ids: Iterable[int] | Tensor, *, skip_special_tokens: bool = False) -> bytes:
+    def decode_bytes(self, ids: Iterable[int] | Tensor, skip_special_tokens: bool = False) -> bytes:
         """The bytes of ids: what `decode` turns into text."""
         if isinstance(ids, Tensor):
             if ids.dim() != 1:

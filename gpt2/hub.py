@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import NamedTuple
@@ -127,18 +128,20 @@ def _fetch(name: str, repository: str, file: str, revision: str, local_files_onl
     A file of a full commit that lies in the cache is used without any request. A branch is asked for its newest commit,
     and what the cache has of it will do where the Hub does not answer.
     """
+    # A request that nobody asked for, made even for cached files, and one wait more where the Hub is silent.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import huggingface_hub as hub  # here, so that the bundled model and directories start without it
     from huggingface_hub import errors
 
-    def download(local_files_only: bool) -> Path:
-        return Path(hub.hf_hub_download(repository, file, revision=revision, local_files_only=local_files_only))
-
-    with _in_words(name, repository, revision, local_files_only):
-        if local_files_only:
-            return download(local_files_only=True)
-        if _COMMIT.fullmatch(revision):
-            with suppress(errors.LocalEntryNotFoundError):
-                return download(local_files_only=True)
+    with _in_words(name, repository, revision):
+        cached = hub.try_to_load_from_cache(repository, file, revision=revision)
+        if local_files_only or _COMMIT.fullmatch(revision):
+            if isinstance(cached, str):
+                return Path(cached)
+            if cached is hub._CACHED_NO_EXIST:
+                return None
+            if local_files_only:
+                raise HubUnreachableError(name, "it is not in the cache, and the Hub is not to be asked")
         try:  # one short question first, because a download asks again for minutes before it gives up
             url = hub.hf_hub_url(repository, file, revision=revision)
             answer = hub.get_hf_file_metadata(url, timeout=SECONDS_TO_ANSWER, retry_on_errors=False)
@@ -149,19 +152,21 @@ def _fetch(name: str, repository: str, file: str, revision: str, local_files_onl
         except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):  # GatedRepoError is one of these, too
             raise
         except Exception:  # every way in which a network can fail
-            with suppress(errors.LocalEntryNotFoundError):
-                return download(local_files_only=True)
+            if isinstance(cached, str):
+                return Path(cached)
             raise
-        return download(local_files_only=False)
+        return Path(hub.hf_hub_download(repository, file, revision=revision))
 
 
 @contextmanager
-def _in_words(name: str, repository: str, revision: str, local_files_only: bool) -> Iterator[None]:
+def _in_words(name: str, repository: str, revision: str) -> Iterator[None]:
     """Turn what huggingface_hub, its HTTP client and the disk may raise into our two errors."""
     from huggingface_hub import errors
 
     try:
         yield
+    except HubUnreachableError:
+        raise
     except errors.GatedRepoError as error:
         raise ModelNotFoundError(
             f"{repository} is gated: accept its terms on the Hub, then log in with `hf auth login`"
@@ -175,8 +180,7 @@ def _in_words(name: str, repository: str, revision: str, local_files_only: bool)
     except errors.HFValidationError as error:
         raise ModelNotFoundError(f"{repository!r} cannot be the name of a repository on the Hub: {error}") from error
     except errors.LocalEntryNotFoundError as error:
-        reason = "it is not in the cache, and the Hub is not to be asked" if local_files_only else _first_line(error)
-        raise HubUnreachableError(name, reason) from error
+        raise HubUnreachableError(name, _first_line(error)) from error
     except ImportError as error:  # the HTTP client lacks what this proxy needs
         raise HubUnreachableError(name, _first_line(error)) from error
     except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
