@@ -1,4 +1,4 @@
-"""Decoding: logits -> text, by every strategy. It imports nothing from `gpt2`: any `LanguageModel` will do."""
+"""Decoding: logits -> text. It imports nothing from `gpt2`: any `LanguageModel` will do."""
 
 from .chance import Enumerate, Gumbel, InverseCDF, Multinomial
 from .core import Chance, LanguageModel, Limits, Prefix, Processor, Purpose, Session, Step, Strategy

@@ -79,6 +79,9 @@ def _valid_seed(seed: int) -> int:
     return seed
 
 
+_ROWS = 8  # whose noise is made at once: it takes several float64 numbers an id
+
+
 # -- chances ----------------------------------------------------------------------------------------------------------
 
 
@@ -98,9 +101,13 @@ class Gumbel:
         _valid_seed(self.seed)
 
     def choose(self, logits: Tensor, purpose: Purpose, prefix: Prefix) -> Tensor:
+        keys = row_keys(self.seed, purpose, prefix)  # (R,)
+        some = zip(logits.split(_ROWS), keys.split(_ROWS), strict=True)
+        return torch.cat([self._choose(logits, keys) for logits, keys in some])
+
+    def _choose(self, logits: Tensor, keys: Tensor) -> Tensor:
         survivors = (logits > -torch.inf).any(dim=0).nonzero()[:, 0]  # (K',): noise for these only
-        u = noise(row_keys(self.seed, purpose, prefix), survivors)  # (R, K')
-        noisy = logits[:, survivors].double() - (-u.log()).log()  # (R, K')
+        noisy = logits[:, survivors].double() - (-noise(keys, survivors).log()).log()  # (R, K')
         return survivors[noisy.argmax(dim=-1)]  # (R,)
 
     def uniform(self, n: int, purpose: Purpose, prefix: Prefix) -> Tensor:
@@ -122,7 +129,7 @@ class InverseCDF:
     def choose(self, logits: Tensor, purpose: Purpose, prefix: Prefix) -> Tensor:
         cdf = logits.double().softmax(dim=-1).cumsum(dim=-1)  # (R, K)
         u = self.uniform(1, purpose, prefix) * cdf[:, -1:]  # (R, 1): the sum may miss 1 by rounding
-        return torch.searchsorted(cdf, u, right=True)[:, 0]  # (R,): an id of probability 0 adds nothing, so is never it
+        return torch.searchsorted(cdf, u, right=True)[:, 0]  # (R,): never an id of probability 0, which adds nothing
 
     def uniform(self, n: int, purpose: Purpose, prefix: Prefix) -> Tensor:
         return _uniform(self.seed, n, purpose, prefix)

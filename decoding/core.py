@@ -4,6 +4,9 @@
          --processors, in the order the user wrote them--> logits, some of them -inf
          --argmax, or a Chance--> one id a row --> Step --> text
 
+Some of it is wider than greedy decoding and sampling need (sessions that rewind, processors with a state, purposes of
+chance): beams, drafts and feedback control are to fit without special cases. Pass over that at first.
+
 Letters in the shape comments:  R rows   T ids   V ids in the vocabulary   K choices
 """
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import torch
@@ -160,7 +164,10 @@ class Processor:
     """
 
     def __call__(self, logits: Tensor, prefix: Prefix | None = None) -> Tensor:
-        """(..., V) -> (..., V). A removed id becomes -inf. The argument is not changed; half precision is widened."""
+        """(..., V) -> (..., V). A removed id becomes -inf. Half precision is widened.
+
+        The argument is not changed, but where nothing changes it is what comes back: write to neither in place.
+        """
         return self.process(widen(logits), prefix)
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
@@ -195,7 +202,12 @@ def widen(logits: Tensor) -> Tensor:
 
 def is_number(value: object) -> bool:
     """Whether a parameter is a number; True and False are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole_number(value: object) -> bool:
+    """The same for whole numbers; those of numpy are some, too."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -220,7 +232,7 @@ class Limits:
             value = getattr(self, name)
             if value is None and name == "max_new_tokens":
                 continue
-            if not isinstance(value, int) or isinstance(value, bool):
+            if not is_whole_number(value):
                 raise ValueError(f"{name} must be a whole number; got {value!r}")
             if value < 1:
                 raise ValueError(f"{name} must be at least 1; got {value}")

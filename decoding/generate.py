@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import index
-from typing import NamedTuple, overload
+from typing import NamedTuple, cast, overload
 
 from .chance import Gumbel, fresh_seed
 from .core import Chance, FinishReason, LanguageModel, Limits, Step, Strategy, check_prompts
@@ -113,7 +113,8 @@ def generate(
     prompt           one text, or a list
     strategy         `Greedy()`, `Sample(TopP(0.9))`, ...; or a list, one for each prompt
     max_new_tokens   the most ids to add; None for as many as the model has positions for
-    seed             what random choices come from; None draws one, and the result tells which
+    seed             what random choices come from; None draws one, and the result tells which. Equal prompts of one
+                     call get equal texts: for different ones, take several samples
     draw             how they are made: `Gumbel`, `InverseCDF` or `Multinomial`
     stop             strings that end the text, which is cut before them
     num_samples      how many samples to make of each prompt
@@ -159,7 +160,7 @@ def stream(
 
     The pieces of a row, put together, are its text. Arguments are checked before the first piece is asked for.
     """
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    prompts = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt]
     if not all(isinstance(text, str) for text in prompts):
         raise ValueError(f"a prompt is a text, or a list of texts; generate_ids takes ids; got {prompt!r}")
     if tokenizer.n_vocab != model.n_vocab:
@@ -229,7 +230,8 @@ def _run(
 ) -> Iterator[Step]:
     """Check the prompts, and run each group of prompts with equal strategies as one batch."""
     check_prompts(model, prompts)
-    strategies = list(strategy) if isinstance(strategy, Sequence) else [strategy] * len(prompts)
+    several = isinstance(strategy, (list, tuple))
+    strategies = list(cast("Sequence[Strategy]", strategy)) if several else [cast("Strategy", strategy)] * len(prompts)
     for one in strategies:
         if isinstance(one, type) or not callable(getattr(one, "run", None)):
             raise ValueError(f"a strategy is needed, such as Greedy() or Sample(TopP(0.9)); got {one!r}")
@@ -244,11 +246,12 @@ def _run(
                 break
         else:
             groups.append((one, [number]))
-    if not callable(draw):
+    try:
+        chances = [draw(seed) for _ in groups]  # made here, so that a bad seed is reported at once
+    except TypeError as error:
         raise ValueError(
             f"draw is the class Gumbel, InverseCDF or Multinomial, and its seed is given as seed; got {draw!r}"
-        )
-    chances = [draw(seed) for _ in groups]  # made here, so that a bad seed is reported at once
+        ) from error
 
     def steps() -> Iterator[Step]:
         for (one, members), chance in zip(groups, chances, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import index
 
 from .chance import Enumerate
 from .core import LanguageModel, Limits, Strategy, check_prompts
@@ -22,6 +23,7 @@ def law(
     same ids. With float64 logits the probabilities sum to 1 within 1e-12. The number of paths grows as V ** steps: this
     is for vocabularies of a handful of ids (`TableModel`).
     """
+    prompt = [index(id) for id in prompt]
     check_prompts(model, [prompt])
     chance = Enumerate()
     limits = Limits(max_new_tokens, eos_id)

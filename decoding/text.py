@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 class Stops:
@@ -13,8 +13,11 @@ class Stops:
     depend on how it was cut into tokens.
     """
 
-    def __init__(self, strings: Sequence[str]) -> None:
-        if isinstance(strings, str) or strings is None or not all(isinstance(string, str) for string in strings):
+    def __init__(self, strings: Iterable[str]) -> None:
+        if isinstance(strings, str) or not isinstance(strings, Iterable):
+            raise ValueError(f'stops are a list of strings, such as ["\\n\\n"]; got {strings!r}')
+        strings = list(strings)
+        if not all(isinstance(string, str) for string in strings):
             raise ValueError(f'stops are a list of strings, such as ["\\n\\n"]; got {strings!r}')
         if any(not string for string in strings):
             raise ValueError("an empty stop would end every text before it begins; leave it out")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from functools import cached_property
+from operator import index
 from pathlib import Path
 
 import tiktoken
 from torch import Tensor
 
 VOCABULARY = Path(__file__).parent / "vocabulary"
-SHA256 = {
+SHA256 = {  # ids and merges follow from vocab.bpe alone; encoder.json spells the ids out, and the tests compare them
     "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
 }
@@ -49,6 +50,8 @@ class Tokenizer:
         `<|endoftext|>` is ordinary text, as a user may have typed it, unless `allow_special` makes it the one id 50256.
         Raises ValueError for lone surrogates, which stand for no character and cannot be written as UTF-8.
         """
+        if not isinstance(text, str):
+            raise ValueError(f"encode takes a text; got {text!r}")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -72,7 +75,11 @@ class Tokenizer:
             if ids.dim() != 1:
                 raise ValueError(f"decode takes the ids of one row; got a tensor of shape {tuple(ids.shape)}")
             ids = ids.tolist()
-        return b"".join(self.token_bytes(id) for id in ids if not (skip_special_tokens and id == self.eos_id))
+        try:
+            numbers = [index(id) for id in ids]
+        except TypeError as error:
+            raise ValueError(f"decode takes the ids of one row, whole numbers; got {ids!r}") from error
+        return b"".join(self.token_bytes(id) for id in numbers if not (skip_special_tokens and id == self.eos_id))
 
     def token_bytes(self, id: int) -> bytes:
         """The bytes that one id stands for; not always whole characters."""

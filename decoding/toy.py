@@ -29,7 +29,9 @@ class TableModel:
     @classmethod
     def bigram(cls, table: Tensor, n_positions: int) -> TableModel:
         """The next id depends on the last one only: table (V, V), one row of logits an id."""
-        return cls(table.shape[1], n_positions, lambda ids: table[ids[-1]])
+        if table.dim() != 2 or table.shape[0] != table.shape[1] or not table.is_floating_point():
+            raise ValueError(f"a table has a row of logits an id, (V, V); got {table.dtype} of {tuple(table.shape)}")
+        return cls(len(table), n_positions, lambda ids: table[ids[-1]])
 
     @classmethod
     def random(cls, n_vocab: int, n_positions: int, seed: int, scale: float = 2.0) -> TableModel:

@@ -66,7 +66,9 @@ class RowsSession:
         return logits.masked_fill(behind_old_ids[:, :, None].to(logits.device), torch.nan)
 
     def select(self, rows: Tensor) -> None:
-        present = self._rows or []
+        present = self._rows
+        if present is None:
+            raise ValueError("this session has no rows yet; extend it first")
         if not all(0 <= row < len(present) for row in rows.tolist()):
             raise ValueError(f"rows must be numbers from 0 to {len(present) - 1}; got {rows.tolist()}")
         self._rows = [list(present[int(row)]) for row in rows.tolist()]

@@ -5,7 +5,7 @@ names and the layout of OpenAI's checkpoint, so that loading it is an equality o
 
 Letters in the shape comments:
     B  rows of the batch    T  positions of a row    S  positions that attention sees    V  ids in the vocabulary
-    C  width (n_embd)       H  heads                 D  width of a head, C / H
+    C  width (n_embd)       H  heads                 D  width of a head, C / H            I  width in the MLP, 4 C
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Attention(nn.Module):
             v,
             attn_mask=visible,  # broadcasts to (B, H, T, S)
             dropout_p=self.attn_pdrop if self.training else 0.0,
-            is_causal=visible is None and T > 1,  # a mask comes with everything but a start or a single id
+            is_causal=visible is None and T > 1,  # no mask: ids with nothing before them, or one, which sees all
         )  # (B, H, T, D)
         y = y.transpose(1, 2).reshape(B, T, C)  # the heads side by side again
         return self.resid_dropout(self.c_proj(y))  # (B, T, C)
@@ -82,7 +82,7 @@ class MLP(nn.Module):
         self.resid_dropout = nn.Dropout(config.resid_pdrop)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.gelu(self.c_fc(x), approximate="tanh")  # (B, T, 4C)
+        x = F.gelu(self.c_fc(x), approximate="tanh")  # (B, T, I)
         return self.resid_dropout(self.c_proj(x))  # (B, T, C)
 
 
@@ -116,6 +116,7 @@ class GPT2(nn.Module):
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
         self.config = config
+        # as nn.Embedding(V, C), which would draw weights here only to have them replaced below, or by a checkpoint's
         self.wte = nn.Embedding.from_pretrained(torch.empty(config.n_vocab, config.n_embd), freeze=False)
         self.wpe = nn.Embedding.from_pretrained(torch.empty(config.n_positions, config.n_embd), freeze=False)
         self.embd_dropout = nn.Dropout(config.embd_pdrop)

@@ -158,6 +158,7 @@ class LayerCache:
             self.values[:, :, self.where] = v
         else:
             rows = torch.arange(len(k), device=k.device)[:, None]  # (R, 1)
+            # two index tensors around a slice: PyTorch puts their dimensions first, (R, T, H, D)
             self.keys[rows, :, self.where] = k.transpose(1, 2)
             self.values[rows, :, self.where] = v.transpose(1, 2)
         return self.keys[:, :, : self.slots], self.values[:, :, : self.slots]

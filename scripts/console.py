@@ -34,9 +34,7 @@ def token_name(tokenizer: Tokenizer, id: int, width: int = 24) -> str:
     """The token in quotes, on one line: white space and bytes that are no text are escaped, and long ones are cut."""
     try:
         text = tokenizer.token_bytes(id).decode("utf-8")
-        name = "".join(
-            character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-        )
+        name = "".join(map(_visible, text))
     except UnicodeDecodeError:
         name = "".join(f"\\x{byte:02x}" for byte in tokenizer.token_bytes(id))
     shown, columns = "", 0
@@ -46,6 +44,12 @@ def token_name(tokenizer: Tokenizer, id: int, width: int = 24) -> str:
             return f'"{shown}…"'
         shown += character
     return f'"{shown}"'
+
+
+def _visible(character: str) -> str:
+    if character == '"':
+        return '\\"'
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 def bar(share: float, width: int) -> str:

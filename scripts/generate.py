@@ -97,7 +97,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="TEXT",
-        help="end before this text; may be given several times; \\n, \\t and \\\\ stand for newline, tab and backslash",
+        help="end before this text; may be given several times; \\n, \\t and \\\\ stand for newline, tab and "
+        "backslash; write --stop=-- for one that begins with a dash",
     )
 
     output = parser.add_argument_group("output")
@@ -250,7 +251,7 @@ def summary(texts: list[Text], options: argparse.Namespace, request: Request, mo
     reasons = ", ".join(dict.fromkeys(text.finish_reason for text in texts))
     seed = "" if options.strategy == "greedy" else f", seed {texts[0].seed}"
     name = model.source.name if model.source else "model"
-    return f"{name}, {request.strategy}{seed}: {count} ids in {seconds:.1f} s ({reasons})"
+    return f"{name}, {request.strategy}{seed}: {count} id{'s' * (count != 1)} in {seconds:.1f} s ({reasons})"
 
 
 def expects_sampling(options: argparse.Namespace) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from ..core import Prefix, Processor, is_number
 
 _SMALL = 1e-3  # below this, dividing ordinary logits could overflow
+_LARGE = 1e30  # above this, the temperature itself could overflow float32
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,7 +27,7 @@ class Temperature(Processor):
     temperature: float
 
     def __post_init__(self) -> None:
-        if not (is_number(self.temperature) and 0.0 <= self.temperature < float("inf")):
+        if not (is_number(self.temperature) and 0.0 <= self.temperature <= sys.float_info.max):
             raise ValueError(f"a temperature is a number of at least 0; got {self.temperature!r}")
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
@@ -37,4 +39,6 @@ class Temperature(Processor):
         if self.temperature < _SMALL:  # the best logit becomes 0 and all others large and negative, whatever T is
             gaps = logits.double() - logits.amax(dim=-1, keepdim=True).double()
             return (gaps / self.temperature).to(logits.dtype)
+        if self.temperature > _LARGE:
+            return (logits.double() / self.temperature).to(logits.dtype)
         return logits / self.temperature

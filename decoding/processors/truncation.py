@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import Prefix, Processor, is_number
+from ..core import Prefix, Processor, is_number, is_whole_number
 
 _HEAD = 1024  # of the likeliest ids: most truncations end among them, and sorting all is slow
 
@@ -25,7 +25,7 @@ class TopK(Processor):
     k: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or isinstance(self.k, bool) or self.k < 1:
+        if not is_whole_number(self.k) or self.k < 1:
             raise ValueError(f"top-k is a number of ids, at least 1; got {self.k!r}")
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:

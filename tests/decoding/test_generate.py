@@ -304,3 +304,36 @@ def test_common_slips_are_explained(storybook: GPT2, tokenizer: Tokenizer) -> No
         attempt(stop=[1])
     with pytest.raises(ValueError, match="max_new_tokens must be a whole number; got True"):
         attempt(max_new_tokens=True)
+
+
+def test_stops_may_come_from_any_iterable(storybook: GPT2, tokenizer: Tokenizer) -> None:
+    texts = [
+        generate(storybook, tokenizer, PROMPT, Greedy(), max_new_tokens=12, stop=stop).text  # type: ignore[call-overload]
+        for stop in ([" little"], (" little",), (stop for stop in [" little"]))
+    ]
+    assert texts == [", there was a"] * 3
+
+
+def test_more_slips_are_explained(storybook: GPT2, tokenizer: Tokenizer) -> None:  # law 13
+    from decoding import Enumerate
+
+    with pytest.raises(ValueError, match="a prompt is a text"):
+        generate(storybook, tokenizer, None, Greedy(), max_new_tokens=2)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match=r"a strategy is needed.*got 'greedy'"):
+        generate(storybook, tokenizer, "Once", "greedy", max_new_tokens=2)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="draw is the class Gumbel"):
+        generate(storybook, tokenizer, "Once", Sample(), max_new_tokens=2, draw=Enumerate)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="stops are a list of strings"):
+        generate(storybook, tokenizer, "Once", Sample(), max_new_tokens=2, stop=5)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="decode takes the ids of one row"):
+        tokenizer.decode([[1, 2]])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="encode takes a text"):
+        tokenizer.encode(None)  # type: ignore[arg-type]
+
+
+def test_many_rows_draw_as_each_alone() -> None:  # law 5: noise is made for a few rows at a time
+    model = TableModel.random(6, 16, seed=3)
+    together = generate_ids(model, [[1, 2]], Sample(), max_new_tokens=6, seed=4, num_samples=19)
+    few = generate_ids(model, [[1, 2]], Sample(), max_new_tokens=6, seed=4, num_samples=5)
+    assert together[:5] == few
+    assert len({tuple(generation.ids) for generation in together}) > 10

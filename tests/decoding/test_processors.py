@@ -295,3 +295,26 @@ def test_a_nucleus_does_not_depend_on_the_rows_beside_it() -> None:  # law 5
                     p = math.nextafter(p, 1.0)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    import numpy as np
+
+    logits = torch.randn(3, 20)
+    assert torch.equal(TopK(np.int64(3))(logits), TopK(3)(logits))  # type: ignore[arg-type]
+    assert torch.equal(TopP(np.float64(0.7))(logits), TopP(0.7)(logits))
+    assert torch.equal(Temperature(np.float64(0.7))(logits), Temperature(0.7)(logits))
+
+
+def test_enormous_temperatures_flatten_and_are_never_nan() -> None:
+    logits = TopK(2)(torch.tensor([[1.0, 2.0, 3.0, 0.0]]))
+    for temperature in (1e29, 1e39, 1e300):
+        assert Temperature(temperature)(logits).softmax(dim=-1).tolist() == [[0.0, 0.5, 0.5, 0.0]]
+    with pytest.raises(ValueError, match="temperature is a number of at least 0"):
+        Temperature(10**400)
+
+
+def test_a_table_is_checked() -> None:  # law 13
+    for table in (torch.randn(3, 5), torch.ones(3, 3, dtype=torch.int64)):
+        with pytest.raises(ValueError, match="a table has a row of logits an id"):
+            TableModel.bigram(table, 6)

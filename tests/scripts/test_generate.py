@@ -41,6 +41,8 @@ def start(*options: str, **how: object) -> subprocess.Popen[bytes]:
         [sys.executable, str(ROOT / "scripts" / "generate.py"), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # a test run in the background ignores Ctrl-C, and its children would inherit that
+        preexec_fn=None if os.name == "nt" else lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         **{"env": ENVIRONMENT, "stdin": subprocess.DEVNULL, **how},
     )
 
