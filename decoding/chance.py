@@ -147,8 +147,7 @@ class Multinomial:
     """
 
     def __init__(self, seed: int | torch.Generator) -> None:
-        self._seed = seed if isinstance(seed, torch.Generator) else _valid_seed(seed)
-        self._generator = seed if isinstance(seed, torch.Generator) else None
+        self._source = seed if isinstance(seed, torch.Generator) else _valid_seed(seed)
 
     def choose(self, logits: Tensor, purpose: Purpose, prefix: Prefix) -> Tensor:
         probabilities = logits.softmax(dim=-1)  # (R, K)
@@ -161,10 +160,10 @@ class Multinomial:
         return u.clamp(min=2.0**-53)  # torch.rand can give 0
 
     def _on(self, device: torch.device) -> torch.Generator:
-        if self._generator is None:
-            assert isinstance(self._seed, int)
-            self._generator = torch.Generator(device).manual_seed(self._seed)
-        return self._generator
+        """The generator; one that comes from a seed is made where the first draw is."""
+        if isinstance(self._source, int):
+            self._source = torch.Generator(device).manual_seed(self._source)
+        return self._source
 
 
 class Enumerate:
@@ -196,9 +195,9 @@ class Enumerate:
             options = (logits > -torch.inf).nonzero()[:, 0]  # (K',)
             logprobs = logits.double().log_softmax(dim=-1)[options]  # (K',)
             self._path.append((options.tolist(), logprobs, 0))
-        options_, _, taken = self._path[self._depth]
+        choices, _, taken = self._path[self._depth]
         self._depth += 1
-        return options_[taken]
+        return choices[taken]
 
     def uniform(self, n: int, purpose: Purpose, prefix: Prefix) -> Tensor:
         raise ValueError("a strategy that draws real numbers cannot be enumerated; it has to bring a law of its own")

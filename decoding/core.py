@@ -115,14 +115,19 @@ def ragged(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     return ids, lengths
 
 
+def check_not_empty(ids: Sequence[int], which: str = "the prompt") -> None:
+    """Raise ValueError where there is nothing to continue."""
+    if not ids:
+        raise ValueError(f"{which} is empty; a language model needs at least one id to predict the next from")
+
+
 def check_prompts(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> None:
     """Raise ValueError, in words, for prompts that no strategy can continue."""
     if not prompts:
         raise ValueError("there is no prompt: give at least one")
     for number, ids in enumerate(prompts):
         which = f"prompt {number}" if len(prompts) > 1 else "the prompt"
-        if not ids:
-            raise ValueError(f"{which} is empty; a language model needs at least one id to predict the next from")
+        check_not_empty(ids, which)
         if len(ids) > model.n_positions:
             raise ValueError(
                 f"{which} has {len(ids)} ids, {len(ids) - model.n_positions} more than the model's "

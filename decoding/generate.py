@@ -180,17 +180,16 @@ def stream(
         for step in steps:
             row = step.row
             collected[row].append(step)
-            ended = step.finish_reason == "eos"
-            visible = step.ids[:-1] if ended else step.ids
+            visible = step.ids[:-1] if step.finish_reason == "eos" else step.ids
             new = texts[row].push(tokenizer.decode_bytes(visible))
-            generation = None
-            if step.finish_reason is not None:
+            if step.finish_reason is None:
+                written[row] += new
+                yield Piece(row, new, step, None)
+            else:
                 new += texts[row].close()
-            written[row] += new
-            if step.finish_reason is not None:
-                ids = _collect(collected[row], encoded[row // num_samples], row % num_samples, seed)
-                generation = Generation(**vars(ids), prompt=prompts[row // num_samples], text=written[row])
-            yield Piece(row, new, step, generation)
+                number, sample = divmod(row, num_samples)
+                ids = _collect(collected[row], encoded[number], sample, seed)
+                yield Piece(row, new, step, Generation(**vars(ids), prompt=prompts[number], text=written[row] + new))
 
     return pieces()
 

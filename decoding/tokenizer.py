@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from functools import cached_property
 from operator import index
 from pathlib import Path
 
@@ -85,11 +84,7 @@ class Tokenizer:
         """The bytes that one id stands for; not always whole characters."""
         if not 0 <= id < self.n_vocab:
             raise ValueError(f"ids lie between 0 and {self.n_vocab - 1}; got {id}")
-        return self._bytes[id]
-
-    @cached_property
-    def _bytes(self) -> list[bytes]:
-        return [self._encoding.decode_single_token_bytes(id) for id in range(self.n_vocab)]
+        return self._encoding.decode_single_token_bytes(id)
 
 
 def merge_ranks(vocab_bpe: bytes) -> dict[bytes, int]:

@@ -59,15 +59,10 @@ class TableModel:
                 f"this model has {self.n_positions} positions; a row would come to {longest} ids, "
                 f"{longest - self.n_positions} too many"
             )
-        nothing = torch.full((self.n_vocab,), torch.nan)  # before the first id there is nothing to look up
-        return torch.stack(
-            [
-                torch.stack(
-                    [
-                        self.logits_after(row[:end]) if end > 0 else nothing
-                        for end in range(len(row) - keep + 1, len(row) + 1)
-                    ]
-                )
-                for row in rows
-            ]
-        )  # (R, keep, V)
+
+        def after(ids: list[int]) -> Tensor:  # (V,); before the first id there is nothing to look up
+            return self.logits_after(ids) if ids else torch.full((self.n_vocab,), torch.nan)
+
+        backs = range(keep - 1, -1, -1)  # how many ids before the last one
+        logits = [[after(row[: max(len(row) - back, 0)]) for back in backs] for row in rows]
+        return torch.stack([torch.stack(row) for row in logits])  # (R, keep, V)

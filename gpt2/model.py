@@ -147,7 +147,7 @@ class GPT2(nn.Module):
 
         Raises ValueError for ids of another shape, ids outside the vocabulary, and a sequence that is too long.
         """
-        self._check_ids(ids)
+        self.check_ids(ids)
         T = ids.shape[1]
         visible = None  # the usual case: every id sees itself and all before it
         positions = torch.arange(T, device=ids.device)  # (T,)
@@ -227,7 +227,8 @@ class GPT2(nn.Module):
         model.source = files.source
         return model.eval()
 
-    def _check_ids(self, ids: Tensor) -> None:
+    def check_ids(self, ids: Tensor) -> None:
+        """Raise ValueError, in words, for what are no rows of this model's ids."""
         if ids.dim() != 2 or ids.shape[1] == 0 or ids.dtype not in (torch.int64, torch.int32):
             raise ValueError(
                 f"ids must be whole numbers of shape (rows, positions), with at least one position; "

@@ -51,7 +51,7 @@ class Session:
         if n is not None and ids.dim() == 2 and n.shape == ids.shape[:1]:
             filler = torch.arange(ids.shape[1], device=ids.device) >= n.to(ids.device)[:, None]  # (R, T)
             ids = ids.masked_fill(filler, 0)
-        self.model._check_ids(ids)
+        self.model.check_ids(ids)
         R, T = ids.shape
         lengths = self.lengths if self._cache is not None else torch.zeros(R, dtype=torch.int64)
         n = torch.full((R,), T) if n is None else n.cpu()

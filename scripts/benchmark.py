@@ -74,13 +74,9 @@ def compare_loading(folder: str, their_class: Any, rounds: int) -> str:
 
     load_ours()
     load_theirs()  # both have read the file once
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for load, taken in zip((load_ours, load_theirs), times, strict=True):
-            taken.append(1000 * seconds(load))
-    ratio = statistics.median(other / mine for mine, other in zip(*times, strict=True))
-    columns = [f"{statistics.median(t):8.0f} ms ({min(t):.0f}-{max(t):.0f})" for t in times]
-    return f"{'loading':17}{columns[0]:>22}{columns[1]:>24}{ratio:>9.2f}"
+    taken = in_turns(load_ours, load_theirs, rounds)
+    columns = [f"{1000 * statistics.median(t):8.0f} ms ({1000 * min(t):.0f}-{1000 * max(t):.0f})" for t in taken]
+    return f"{'loading':17}{columns[0]:>22}{columns[1]:>24}{times_as_fast(*taken):>9.2f}"
 
 
 def compare(name: str, ours: GPT2, theirs: Any, prompts: Tensor, new_ids: int, rounds: int) -> str:
@@ -104,13 +100,24 @@ def compare(name: str, ours: GPT2, theirs: Any, prompts: Tensor, new_ids: int, r
 
     expected, got = run_theirs(), run_ours()  # also warms both up
     same = sum(row == other for row, other in zip(expected, got, strict=True))
-    speeds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for run, speed in zip((run_ours, run_theirs), speeds, strict=True):
-            speed.append(len(prompts) * new_ids / seconds(run))
-    ratio = statistics.median(mine / other for mine, other in zip(*speeds, strict=True))
+    taken = in_turns(run_ours, run_theirs, rounds)
+    speeds = [[len(prompts) * new_ids / t for t in one] for one in taken]
     columns = [f"{statistics.median(s):8.1f} ({min(s):.1f}-{max(s):.1f})" for s in speeds]
-    return f"{name:17}{columns[0]:>22}{columns[1]:>24}{ratio:>9.2f}  {same} of {len(prompts)} rows"
+    return f"{name:17}{columns[0]:>22}{columns[1]:>24}{times_as_fast(*taken):>9.2f}  {same} of {len(prompts)} rows"
+
+
+def in_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[list[float], list[float]]:
+    """The seconds that each takes, round after round, so that what disturbs the machine disturbs both."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for run, times in zip((ours, theirs), taken, strict=True):
+            times.append(seconds(run))
+    return taken
+
+
+def times_as_fast(ours: list[float], theirs: list[float]) -> float:
+    """The median over the rounds."""
+    return statistics.median(other / mine for mine, other in zip(ours, theirs, strict=True))
 
 
 def seconds(run: Callable[[], object]) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
-from pathlib import Path
 from typing import TextIO
 
 from decoding import Tokenizer
@@ -91,8 +90,3 @@ def write(text: str) -> None:
     """Print to standard output, at once."""
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-def note(text: str) -> None:
-    """Say something beside the result: one line on standard error."""
-    print(f"{Path(sys.argv[0]).name}: {text}", file=sys.stderr, flush=True)

@@ -154,17 +154,16 @@ def load_model(options: argparse.Namespace) -> GPT2:
     try:
         return load(DEFAULT_MODEL, options.revision)
     except HubUnreachableError as error:
-        from scripts.console import note
-
         note(f"{DEFAULT_MODEL} is out of reach ({error.reason}): the bundled {BUNDLED_MODEL} speaks instead")
         return load(BUNDLED_MODEL, None)
 
 
 def read_prompt(options: argparse.Namespace, tokenizer: Tokenizer) -> str:
     """The prompt of the command line, or all of standard input. What is no text is refused before a model is loaded."""
+    from decoding.core import check_not_empty
+
     prompt = read_standard_input() if options.prompt is None else str(options.prompt)
-    if not tokenizer.encode(prompt):
-        raise ValueError("the prompt is empty; a language model needs at least one id to predict the next from")
+    check_not_empty(tokenizer.encode(prompt))
     return prompt
 
 
@@ -205,7 +204,6 @@ def run(options: argparse.Namespace) -> None:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from decoding import Tokenizer
     from scripts.answer import JsonPrinter, Request, TablePrinter, TextPrinter, answer
-    from scripts.console import note
 
     request = Request(
         strategy=build_strategy(options),
@@ -282,9 +280,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def complain(error: Exception) -> int:
-    message = " ".join(str(error).split()) or type(error).__name__
-    print(f"generate.py: {message}", file=sys.stderr)
+    note(" ".join(str(error).split()) or type(error).__name__)
     return 1
+
+
+def note(text: str) -> None:
+    """Say something beside the result: one line on standard error."""
+    print(f"generate.py: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

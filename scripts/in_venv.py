@@ -58,7 +58,7 @@ def make_environment() -> None:
 
 def install(extras: "list[str]") -> None:
     """Install what is listed, with the environment's own pip or, where it has none, with this Python's."""
-    extras = sorted({*installed_extras(), *extras})  # those of earlier runs stay, and are brought up to date
+    extras = sorted({*installed()[1], *extras})  # those of earlier runs stay, and are brought up to date
     pip = [str(PYTHON), "-m", "pip"]
     if not works(PYTHON, "-m", "pip"):
         pip = [sys.executable, "-m", "pip", "--python", str(PYTHON)]
@@ -73,15 +73,14 @@ def install(extras: "list[str]") -> None:
 
 
 def is_current(extras: "list[str]") -> bool:
-    stamp = STAMP.read_text(encoding="utf-8").split() if STAMP.exists() else []
-    return fingerprint() in stamp and set(extras) <= set(stamp)
+    listed, installed_extras = installed()
+    return listed == fingerprint() and set(extras) <= set(installed_extras)
 
 
-def installed_extras() -> "list[str]":
-    """The extras that earlier runs asked for."""
-    if not STAMP.exists():
-        return []
-    return [word for word in STAMP.read_text(encoding="utf-8").split() if len(word) < 64]
+def installed() -> "tuple[str, list[str]]":
+    """What was installed last: the fingerprint of its lists, and the extras that were asked for so far."""
+    listed, *extras = STAMP.read_text(encoding="utf-8").split() if STAMP.exists() else [""]
+    return listed, extras
 
 
 def fingerprint() -> str:

@@ -36,9 +36,7 @@ class Temperature(Processor):
         if self.temperature == 0.0:
             best = logits.argmax(dim=-1, keepdim=True)  # (R, 1)
             return torch.full_like(logits, -torch.inf).scatter(-1, best, logits.gather(-1, best))
-        if self.temperature < _SMALL:  # the best logit becomes 0 and all others large and negative, whatever T is
+        if not _SMALL <= self.temperature <= _LARGE:  # the best logit becomes 0, so that none grows, whatever T is
             gaps = logits.double() - logits.amax(dim=-1, keepdim=True).double()
             return (gaps / self.temperature).to(logits.dtype)
-        if self.temperature > _LARGE:
-            return (logits.double() / self.temperature).to(logits.dtype)
         return logits / self.temperature
