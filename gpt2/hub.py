@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
@@ -130,6 +131,8 @@ def _fetch(name: str, repository: str, file: str, revision: str, local_files_onl
     """
     # A request that nobody asked for, made even for cached files, and one wait more where the Hub is silent.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # in a notebook tqdm, which huggingface_hub imports, asks for ipywidgets; its progress bar of plain text will do
+    warnings.filterwarnings("ignore", message="IProgress not found")
     import huggingface_hub as hub  # here, so that the bundled model and directories start without it
     from huggingface_hub import errors
 

@@ -20,14 +20,22 @@ os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 ROOT = Path(__file__).parents[1]
 
 
+EXTRAS = {  # marker, and extra of that name -> the packages that its tests import
+    "parity": ["transformers"],
+    "notebooks": ["IPython", "ipykernel", "jupytext", "matplotlib", "nbclient"],
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Live parity needs transformers. Without it those tests are skipped with the reason, but in CI they fail."""
-    if importlib.util.find_spec("transformers") is not None or os.environ.get("CI"):
+    """Some tests need an extra. Without it they are skipped with the reason, but in CI they fail."""
+    if os.environ.get("CI"):
         return
-    skip = pytest.mark.skip(reason="transformers is not installed (extra `parity`)")
-    for item in items:
-        if item.get_closest_marker("parity"):
-            item.add_marker(skip)
+    for extra, packages in EXTRAS.items():
+        missing = [package for package in packages if importlib.util.find_spec(package) is None]
+        skip = pytest.mark.skip(reason=f"{', '.join(missing)} not installed (extra `{extra}`)")
+        for item in items:
+            if missing and item.get_closest_marker(extra):
+                item.add_marker(skip)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 import decoding.chance
 from decoding import Chance, Gumbel, InverseCDF, Multinomial, Prefix, Purpose, TopP
 from decoding.chance import mix, noise, row_keys
-from tests.decoding.significance import SIGNIFICANCE, binomial_test, chi_squared_survival, g_test
+from decoding.significance import SIGNIFICANCE, binomial_test, chi_squared_survival, g_test
 
 BITS = 2**64 - 1
 GOLDEN = 0x9E3779B97F4A7C15

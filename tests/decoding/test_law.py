@@ -30,8 +30,8 @@ from decoding import (
     generate_ids,
     law,
 )
+from decoding.significance import SIGNIFICANCE, g_test
 from tests.decoding.models import memoised
-from tests.decoding.significance import SIGNIFICANCE, g_test
 from tests.registry import CHAINS, processor_classes
 
 V, STEPS = 4, 4

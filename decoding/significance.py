@@ -1,4 +1,4 @@
-"""How surprising a count is: the G-test and the binomial tail, with nothing but PyTorch and the standard library."""
+"""How surprising a count is: the G-test and the binomial tail. This is how a sampler is tested."""
 
 from __future__ import annotations
 

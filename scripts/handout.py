@@ -1,0 +1,47 @@
+"""A class set: student copies, their checks and the packages, packed so that it works by itself, without solutions."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .notebooks import ROOT, read_source, student_copy, written
+
+FOLDER = "logits_to_text"  # what the archive unpacks to
+_WHEN = (2026, 1, 1, 0, 0, 0)  # the same archive each time
+_WHOLE = ["gpt2", "decoding", "notebooks/checks"]
+_FILES = ["notebooks/weights.py", "scripts/in_venv.py", "requirements.txt", "pyproject.toml", "LICENSE"]
+
+_README = """\
+# Exercises: from logits to text
+
+You need Python 3.10 or newer, and once a connection from which Python packages can be installed. In this folder:
+
+    python3 scripts/in_venv.py --extra notebooks -m jupyter lab notebooks
+
+(on Windows: `py` instead of `python3`). The first time this installs what is needed, into the folder `.venv` here; then
+a browser opens. Begin with the notebook of the lowest number. Each exercise is a cell to complete; the cell below it
+checks your answer and says what is wrong. You may skip any of them. When you are done, save, and hand in your `.ipynb`.
+"""
+
+
+def pack(sources: list[Path], archive: Path) -> None:
+    """Write the class set of these sources. Raises OSError where that is not possible."""
+    entries: dict[str, bytes] = {"README.md": _README.encode()}
+    for source in sources:
+        copy = student_copy(read_source(source), source.name, solutions=False)
+        entries[f"notebooks/{source.stem}.ipynb"] = written(copy).encode()
+    for path in _packed_files():
+        entries[path.relative_to(ROOT).as_posix()] = path.read_bytes()
+    partial = archive.with_name(f"{archive.name}.partial")  # an old archive stays whole until the new one is
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in sorted(entries.items()):
+            packed.writestr(zipfile.ZipInfo(f"{FOLDER}/{name}", _WHEN), content, zipfile.ZIP_DEFLATED)
+    partial.replace(archive)
+
+
+def _packed_files() -> Iterator[Path]:
+    for folder in _WHOLE:
+        yield from (path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    yield from (ROOT / name for name in _FILES)

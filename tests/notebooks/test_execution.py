@@ -1,0 +1,163 @@
+"""Every notebook runs, offline, in a fresh kernel: worked copies without an error, student copies but for the stubs.
+
+What the worked copies print is compared with the stored outputs, numbers to one unit of the last digit shown, because
+processors round differently.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.notebooks
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+NAMES = sorted(path.stem for path in (NOTEBOOKS / "src").glob("[0-9]*.py"))
+named = pytest.mark.parametrize("name", NAMES)
+
+
+class Runs:
+    """Two kernels at a time execute what the tests will ask for."""
+
+    def __init__(self, pool: ThreadPoolExecutor, names: list[str]) -> None:
+        from scripts.notebooks import STUDENT_COPIES, read
+        from scripts.run_notebook import run
+
+        self.stored = {name: read(NOTEBOOKS / f"{name}.ipynb") for name in names}
+        self.worked: dict[str, Future[Any]] = {}
+        self.student: dict[str, Future[Any]] = {}
+        for name in names:
+            self.worked[name] = pool.submit(run, self.stored[name], NOTEBOOKS)
+            unsolved = read(STUDENT_COPIES / f"{name}.ipynb")
+            self.student[name] = pool.submit(run, unsolved, STUDENT_COPIES, unsolved=True)
+
+
+@pytest.fixture(scope="module")
+def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
+    asked = (getattr(item, "callspec", None) for item in request.session.items if item.module is request.module)
+    wanted = {callspec.params.get("name") for callspec in asked if callspec is not None}
+    pool = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4))
+    try:
+        yield Runs(pool, [name for name in NAMES if name in wanted])
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@named
+def test_the_worked_copy_runs_and_every_check_passes(runs: Runs, name: str) -> None:
+    from scripts.notebooks import exercises, read_source, text_outputs
+    from scripts.run_notebook import errors
+
+    executed = runs.worked[name].result()
+    assert [errors(cell) for cell in executed.cells if errors(cell)] == []
+    found = exercises(read_source(NOTEBOOKS / "src" / f"{name}.py"), name)
+    passed = [text_outputs(cell) for cell in executed.cells if cell.source.startswith("check.")]
+    assert len(passed) == len(found)
+    for exercise, output in zip(found, passed, strict=True):
+        assert f"Exercise {exercise.number}: {exercise.function} is right" in output
+
+
+@named
+def test_the_stored_outputs_are_what_the_code_prints(runs: Runs, name: str) -> None:
+    from scripts.notebooks import tags_of, text_outputs
+
+    executed, stored = runs.worked[name].result(), runs.stored[name]
+    for old, new in zip(stored.cells, executed.cells, strict=True):
+        if old.cell_type == "code" and not {"varies", "needs-weights"} & set(tags_of(old)):
+            assert differences(text_outputs(old), text_outputs(new)) == [], f"cell {old.id}"
+            assert pictures(old) == pictures(new), f"cell {old.id}"
+
+
+@named
+def test_the_student_copy_fails_where_nothing_is_written_yet_and_nowhere_else(runs: Runs, name: str) -> None:
+    from scripts.notebooks import exercises, read_source
+    from scripts.run_notebook import errors
+
+    executed = runs.student[name].result()
+    found = exercises(read_source(NOTEBOOKS / "src" / f"{name}.py"), name)
+    failed = [(cell.source, errors(cell)) for cell in executed.cells if errors(cell)]
+    assert failed == [
+        (
+            f"check.{exercise.function}({exercise.function})",
+            [("NotImplementedError", f"Exercise {exercise.number}: write {exercise.function}")],
+        )
+        for exercise in found
+    ]
+
+
+# -- comparing outputs ------------------------------------------------------------------------------------------------
+
+NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+def differences(stored: str, fresh: str) -> list[str]:
+    """The lines in which two outputs differ by more than one unit of the last digit of a number with a point."""
+    old, new = stored.split("\n"), fresh.split("\n")
+    if len(old) != len(new):
+        return [f"{len(old)} lines stored, {len(new)} now"]
+    return [f"stored {a!r}, now {b!r}" for a, b in zip(old, new, strict=True) if not alike(a, b)]
+
+
+def alike(stored: str, fresh: str) -> bool:
+    if stored == fresh:
+        return True
+    if _shape(stored) != _shape(fresh):
+        return False
+    pairs = zip(NUMBER.findall(stored), NUMBER.findall(fresh), strict=True)
+    return all(_close(a, b) for a, b in pairs)
+
+
+def _shape(line: str) -> str:
+    """The line without its numbers, its bars and its padding."""
+    return re.sub(r"[\s█▏▎▍▌▋▊▉#]+", " ", NUMBER.sub("0", line)).strip()
+
+
+def _close(stored: str, fresh: str) -> bool:
+    if stored == fresh:
+        return True
+    fractional = [number for number in (stored, fresh) if "." in number or "e" in number]
+    if not fractional:
+        return False  # counts and ids are exact
+    unit = max(_last_digit(number) for number in fractional)
+    return abs(_value(stored) - _value(fresh)) <= 1.001 * unit
+
+
+def _value(number: str) -> float:
+    return float(number.replace(",", ""))
+
+
+def _last_digit(number: str) -> float:
+    mantissa, _, exponent = number.partition("e")
+    decimals = len(mantissa.partition(".")[2])
+    return 10.0 ** (int(exponent or 0) - decimals)
+
+
+def pictures(cell: Any) -> list[str]:
+    """The pictures of a cell, by their alternative text without its numbers: pixels depend on fonts."""
+    found = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+    return [_shape(output.metadata["image/png"]["alt"]) for output in found]
+
+
+@pytest.mark.parametrize(
+    ("stored", "fresh", "same"),
+    [
+        ("mat 0.5212", "mat 0.5212", True),
+        ("mat 0.5212", "mat 0.5213", True),
+        ("mat 0.5212", "mat 0.5214", False),
+        ("mat 0.52", "cat 0.52", False),
+        ("1,000 ids", "1,001 ids", False),
+        ("-1.5e-06", "-1.6e-06", True),
+        ("-1.5e-06", "-1.5e-05", False),
+        ("0.09", "0.1", True),
+        ("██▏ 12.1%", "██▎ 12.2%", True),
+        ("[1, 2]", "[1, 2, 3]", False),
+    ],
+)
+def test_outputs_are_compared_as_a_reader_would(stored: str, fresh: str, same: bool) -> None:
+    assert (differences(stored, fresh) == []) == same
