@@ -1,13 +1,13 @@
-"""What the scripts print: colours where they are welcome, bars, and tokens as one can read them."""
+"""What the scripts print: colours where they are welcome, and tables of probabilities."""
 
 from __future__ import annotations
 
 import os
 import sys
-import unicodedata
 from typing import TextIO
 
 from decoding import Tokenizer
+from decoding.legible import bar, token_name
 from decoding.trace import Candidate, StepTrace
 
 _BAR = 28  # columns of the bars in a table
@@ -27,39 +27,6 @@ class Paint:
 
     def bold(self, text: str) -> str:
         return self._wrap("1", text)
-
-
-def token_name(tokenizer: Tokenizer, id: int, width: int = 24) -> str:
-    """The token in quotes, on one line: white space and bytes that are no text are escaped, and long ones are cut."""
-    try:
-        text = tokenizer.token_bytes(id).decode("utf-8")
-        name = "".join(map(_visible, text))
-    except UnicodeDecodeError:
-        name = "".join(f"\\x{byte:02x}" for byte in tokenizer.token_bytes(id))
-    shown, columns = "", 0
-    for character in name:
-        columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if columns > width - 3:
-            return f'"{shown}…"'
-        shown += character
-    return f'"{shown}"'
-
-
-def _visible(character: str) -> str:
-    if character == '"':
-        return '\\"'
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
-
-
-def bar(share: float, width: int) -> str:
-    """A horizontal bar, padded to `width`; in eighths of a column where standard output can print them."""
-    try:
-        "█▏".encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return ("#" * round(share * width)).ljust(width)
-    eighths = round(share * width * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
 
 
 def probability_table(trace: StepTrace, number: int, tokenizer: Tokenizer, paint: Paint, most: int = 5) -> str:
