@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,3 +96,16 @@ def test_every_source_has_its_topic() -> None:
     assert [path.stem[3:] for path in sources()] == TOPICS
     answers = Path(__file__).parent / "answers"
     assert sorted(path.stem for path in answers.glob("[a-z]*.py")) == sorted(TOPICS)
+
+
+def test_the_map_shows_what_a_check_really_says() -> None:
+    from checks import logits_to_text
+
+    readme = (Path(__file__).parents[2] / "notebooks" / "README.md").read_text(encoding="utf-8")
+    shown = textwrap.dedent(readme.split("  ```text\n")[1].split("  ```")[0]).strip()
+    said = []
+    for mistake in logits_to_text.continue_greedily.mistakes:
+        with pytest.raises(CheckFailed) as failure:
+            logits_to_text.continue_greedily(mistake.function)
+        said.append(str(failure.value))
+    assert shown in said

@@ -215,3 +215,24 @@ def test_a_notebook_begins_with_its_title(tmp_path: Path) -> None:
 
 def test_topics_are_those_of_the_sources() -> None:
     assert [path.stem[3:] for path in SOURCES] == TOPICS
+
+
+@source_of
+def test_the_map_tells_the_truth(path: Path) -> None:
+    from scripts.notebooks import exercises
+
+    notebook = parsed(path)
+    title = notebook.cells[0].source.split("\n")[0].removeprefix("# ").split(". ", 1)[1]
+    minutes = re.search(r"\*\*Time\*\* (\d+) minutes", notebook.cells[0].source)
+    assert minutes is not None
+    lines = (NOTEBOOKS / "README.md").read_text(encoding="utf-8").split("\n")
+    row = next(line for line in lines if path.stem in line)
+    copies = f"[{title}]({path.stem}.ipynb) ([student copy](exercises/{path.stem}.ipynb))"
+    assert f"| {int(path.name[:2])} | {copies}: " in row
+    assert f" | {minutes[1]} | {len(exercises(notebook, path.name))} | " in row
+
+
+def test_links_of_the_map_lead_somewhere() -> None:
+    text = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (NOTEBOOKS / target).exists(), target
