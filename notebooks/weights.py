@@ -6,12 +6,10 @@ from gpt2 import GPT2, HubUnreachableError, ModelNotFoundError
 
 
 def official(name: str = "gpt2") -> GPT2 | None:
-    """The published model of that name from this machine's cache; None, and one sentence, where it is not there."""
+    """The published model of that name from this machine's cache; None, and a word about it, where it is not there."""
     try:
         return GPT2.from_pretrained(name, local_files_only=True)
     except (HubUnreachableError, ModelNotFoundError):
-        print(
-            f"OpenAI's {name} is not on this machine, so nothing is compared here. "
-            f'GPT2.from_pretrained("{name}") downloads it once.'
-        )
+        print(f"OpenAI's {name} is not on this machine, so nothing is compared here.")
+        print(f'GPT2.from_pretrained("{name}") downloads it, once.')
         return None

@@ -153,6 +153,7 @@ def heatmap(
         low = 0.0  # shares are read from 0 on
     if low == high:
         low, high = low - 0.5, high + 0.5
+    form = ".2f" if 0 <= low and high <= 1 else ".2g"  # shares have two places: 2.5e-05 would not fit
     side = min(0.62, 5.6 / len(columns))  # inches of a cell
     fits = side >= 0.36
     with house():
@@ -171,7 +172,7 @@ def heatmap(
                     value = float(cells[r, c])
                     if math.isfinite(value):
                         ink = ink_on(shade((value - low) / (high - low)))
-                        axes.text(c, r, f"{value:.2g}", ha="center", va="center", fontsize=SMALL, color=ink)
+                        axes.text(c, r, format(value, form), ha="center", va="center", fontsize=SMALL, color=ink)
         figure.colorbar(
             image, ax=axes, label=wrapped(scale, 40), fraction=0.04, pad=0.02, aspect=6 * figure.get_figheight()
         )

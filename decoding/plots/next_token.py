@@ -80,12 +80,13 @@ def next_token_bars(
             count = f"all {n_vocab:,}" if stage.left == n_vocab else f"{stage.left:,} of {n_vocab:,}"
             axes.set_title(f"{wrapped(stage.name, 80 // across)}\n{count} ids", loc="left", fontsize=SMALL)
             axes.set_xlim(0, widest * (1 + 0.2 * across))  # room for the percentages
-            axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= max(widest, 0.01)])
+            ticks = [tick for tick in axes.get_xticks() if 0 <= tick <= max(widest, 0.01)]
+            axes.set_xticks(ticks if len(ticks) > 1 else [0.0, float(f"{widest:.1g}")])  # zero alone is no scale
             axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
             axes.tick_params(labelbottom=number + across >= len(drawn))  # where no panel follows below
             axes.tick_params(axis="y", length=0)
-        ticks = [("▶ " if place == marked else "") + label(name) for place, name in enumerate(labels)]
-        grid[0, 0].set_yticks(range(len(labels)), ticks)
+        named = [("▶ " if place == marked else "") + label(name) for place, name in enumerate(labels)]
+        grid[0, 0].set_yticks(range(len(labels)), named)
         grid[0, 0].invert_yaxis()
         if marked is not None:
             for axes in grid[:, 0]:
