@@ -136,15 +136,24 @@ class Check:
         return complaint_about(outcome, other, self.tolerance) is None
 
     def _hint(self, function: Callable[..., Any]) -> str | None:
-        """The hint of the known mistake that goes wrong just as this function does, in all cases."""
+        """The hint of the known mistake that does just what this function does.
+
+        Where there is none, of one that goes wrong in the same way wherever this function goes wrong: a reader may have
+        thought of a special case and made the mistake in the others.
+        """
         with contextlib.redirect_stdout(io.StringIO()):
             cases = [*self.cases, *self._random_cases()[:10]]
             found = [self._judge(function, case) for case in cases]
+            similar: str | None = None
             for mistake in self.mistakes:
                 known = [self._judge(mistake.function, case) for case in cases]
-                if all(self._alike(a, b) for a, b in zip(found, known, strict=True)):
+                alike = [self._alike(a, b) for a, b in zip(found, known, strict=True)]
+                if all(alike):
                     return mistake.hint
-        return None
+                wrong = [same for same, (complaint, _) in zip(alike, found, strict=True) if complaint is not None]
+                if similar is None and wrong and all(wrong):
+                    similar = mistake.hint
+        return similar
 
     def _alike(self, a: tuple[Complaint | None, Any], b: tuple[Complaint | None, Any]) -> bool:
         complaints_alike = (a[0] and a[0].kind) == (b[0] and b[0].kind)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import numbers
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ def complaint_about(expected: Any, got: Any, tolerance: float) -> Complaint | No
             return _wrong_type(expected, got)
         if list(expected) != list(got):
             return Complaint("The keys are not the expected ones, in their order.", values=True)
-        return _first(complaint_about(expected[key], got[key], tolerance) for key in expected)
+        return _first(_in(repr(key), complaint_about(expected[key], got[key], tolerance)) for key in expected)
     if isinstance(expected, bool) or expected is None or isinstance(expected, str):
         if type(got) is not type(expected):
             return _wrong_type(expected, got)
@@ -81,7 +82,9 @@ def _about_tensor(expected: Tensor, got: Any, tolerance: float) -> Complaint | N
 def _about_sequence(expected: Sequence[Any], got: Any, tolerance: float) -> Complaint | None:
     if not isinstance(got, type(expected)):
         return _wrong_type(expected, got)
-    complaints = (complaint_about(a, b, tolerance) for a, b in zip(expected, got, strict=False))
+    complaints = [complaint_about(a, b, tolerance) for a, b in zip(expected, got, strict=False)]
+    if isinstance(expected, tuple):  # whose parts mean different things
+        complaints = [_in(f"part {number}", complaint) for number, complaint in enumerate(complaints, start=1)]
     inside = _first(complaints)
     if inside is not None and not inside.values:
         return inside
@@ -97,13 +100,18 @@ def _about_number(expected: numbers.Real, got: Any, tolerance: float) -> Complai
         return _wrong_type(expected, got)
     if isinstance(expected, numbers.Integral) and not isinstance(got, numbers.Integral):
         return Complaint(f"It returns {got!r}; a whole number is expected.")
-    a, b = torch.tensor(float(got), dtype=torch.float64), torch.tensor(float(expected), dtype=torch.float64)
-    if torch.allclose(a, b, rtol=tolerance, atol=tolerance):
+    a, b = float(expected), float(got)
+    if math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance) or (math.isnan(a) and math.isnan(b)):
         return None
     return Complaint("The value is wrong.", values=True)
 
 
-def _first(complaints: Any) -> Complaint | None:
+def _in(part: str, complaint: Complaint | None) -> Complaint | None:
+    """The complaint, with the part of the value that it is about."""
+    return complaint and replace(complaint, sentence=f"In {part}: {complaint.sentence}")
+
+
+def _first(complaints: Iterable[Complaint | None]) -> Complaint | None:
     return next((complaint for complaint in complaints if complaint is not None), None)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -14,6 +13,8 @@ from decoding.significance import SIGNIFICANCE, chi_squared_survival, g_test
 
 from .checking import Case, Check
 from .comparing import Complaint, complaint_about, copy_of
+
+_ANY = 1e9  # a tolerance with which every id is right
 
 
 def same_law(counts: Tensor, other: Tensor) -> bool:
@@ -26,41 +27,60 @@ def same_law(counts: Tensor, other: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Draws(Check):
-    """The check of a function that draws an id: its counts are compared with the probabilities that they should have.
+    """The check of a function that draws: how often each id comes up is compared with how often it should.
 
-    reference   the probabilities (V,) of a case
+    The function returns an id, or a list of n ids.
+
+    reference   the probabilities of a case: (V,), or for lists (V, V, ...), first id first
     draws       how often the function is called in each
     """
 
     draws: int = 10_000
 
     def _outcome(self, function: Callable[..., Any], case: Case) -> Any:
+        """The counts, in the shape of the probabilities; or the first value that is no id, or no list of them."""
         torch.manual_seed(0)
-        counts: list[int] = [0] * len(self._expected(case))
+        expected = self._expected(case)
+        counts = torch.zeros_like(expected, dtype=torch.int64)
+        before = copy_of(case)
         for _ in range(self.draws):
-            id = function(*case.values())
-            if isinstance(id, bool) or not isinstance(id, Integral):
-                return id  # for the complaint
-            if not 0 <= int(id) < len(counts):
-                return int(id)
-            counts[int(id)] += 1
-        return torch.tensor(counts)
+            drawn = function(*case.values())
+            if complaint_about(before, case, 0.0) is not None or _complaint_about_ids(drawn, expected) is not None:
+                return drawn
+            counts[drawn if expected.dim() == 1 else tuple(drawn)] += 1
+        return counts
 
     def _expected(self, case: Case) -> Tensor:
         return self.reference(*copy_of(case).values())
 
     def _compare(self, expected: Tensor, outcome: Any) -> Complaint | None:
-        if not isinstance(outcome, Tensor) or outcome.shape != expected.shape or outcome.is_floating_point():
-            if isinstance(outcome, Integral) and not isinstance(outcome, bool):
-                return Complaint(f"It returns {outcome}; the ids go from 0 to {len(expected) - 1}.")
-            return complaint_about(0, outcome, 0.0)
-        impossible = bool((outcome[expected == 0] > 0).any())
-        certain = bool((expected == 1).any())  # then there is nothing to test but that
-        if not impossible and (certain or g_test(outcome.tolist(), expected.tolist()) > SIGNIFICANCE):
+        if not isinstance(outcome, Tensor) or outcome.shape != expected.shape:
+            return _complaint_about_ids(outcome, expected)
+        impossible = ((expected == 0) & (outcome > 0)).nonzero().tolist()
+        if impossible:
+            ids, times = impossible[0], int(outcome[tuple(impossible[0])])
+            which = ids if expected.dim() > 1 else ids[0]
+            return Complaint(f"In {times} of {self.draws} calls it returns {which}, which has the probability 0.")
+        certain = bool((expected == 1).any())  # then there is nothing more to test
+        if certain or g_test(outcome.flatten().tolist(), expected.flatten().tolist()) > SIGNIFICANCE:
             return None
-        return Complaint(f"In {self.draws} calls the ids do not come up as often as they should.", values=True)
+        sentence = f"In {self.draws} calls the ids do not come up as often as they should."
+        if expected.dim() > 1:
+            sentence += " Below, a row is a first id, a column a second one."
+        return Complaint(sentence, values=True)
 
     def _same(self, outcome: Any, other: Any) -> bool:
-        if not (isinstance(outcome, Tensor) and isinstance(other, Tensor)):
-            return type(outcome) is type(other)
-        return same_law(outcome, other)
+        if isinstance(outcome, Tensor) and isinstance(other, Tensor) and outcome.shape == other.shape:
+            return same_law(outcome, other)
+        return complaint_about(outcome, other, 0.0) is None
+
+
+def _complaint_about_ids(drawn: Any, expected: Tensor) -> Complaint | None:
+    """What is wrong with one value of the function, whichever id it is."""
+    ids = drawn if expected.dim() > 1 else [drawn]
+    wrong = complaint_about([0] * expected.dim(), ids, _ANY)
+    if wrong is not None:
+        return wrong
+    if all(0 <= id < size for id, size in zip(ids, expected.shape, strict=True)):
+        return None
+    return Complaint(f"It returns {drawn}; the ids go from 0 to {len(expected) - 1}.", kind="no such id")

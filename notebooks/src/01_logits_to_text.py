@@ -15,20 +15,11 @@
 import sys
 from pathlib import Path
 
-here = Path.cwd()
-root = next(
-    (
-        folder
-        for folder in [here, *here.parents]
-        if (folder / "notebooks" / "checks").is_dir()
-    ),
-    None,
-)
-if root is None:
-    raise SystemExit(
-        "Open this notebook from within the project's folder; notebooks/README.md says how."
-    )
-sys.path[:0] = [str(root), str(root / "notebooks")]
+folders = [Path.cwd(), *Path.cwd().parents]
+roots = [folder for folder in folders if (folder / "notebooks" / "checks").is_dir()]
+if not roots:
+    raise SystemExit("Open this notebook in the project's folder; see notebooks/README.md")
+sys.path[:0] = [str(roots[0]), str(roots[0] / "notebooks")]
 
 # %%
 from collections import Counter

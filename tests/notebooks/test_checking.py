@@ -58,7 +58,11 @@ def test_wrong_values_are_shown_with_the_words_and_the_hint() -> None:
 
 def test_a_mistake_that_is_not_known_gets_no_hint() -> None:
     assert "Hint" not in said(scaled, lambda z, f: z + f)
-    assert "Hint" not in said(scaled, lambda z, f: z / f if f == 2 else z * f)  # the known one in some cases only
+    assert "Hint" not in said(scaled, lambda z, f: z / f if f == 2 else z)  # the known one and another one
+
+
+def test_a_mistake_is_known_where_a_special_case_is_right() -> None:
+    assert said(scaled, lambda z, f: z / f if f == 2 else z * f).endswith("Hint: You divide; multiply.")
 
 
 @pytest.mark.parametrize(
@@ -145,8 +149,9 @@ def test_what_the_function_prints_is_shown_for_the_small_cases_only(capsys: pyte
         ([1, 2], (1, 2), "It returns a tuple of 2; a list is expected."),
         ([1, 2], [torch.tensor(1), 2], "It returns a tensor with one number"),
         ({"a": 1}, {"a": 1}, None),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, "In 'b': The value is wrong."),
         ({"a": 1}, {"b": 1}, "The keys are not the expected ones"),
-        ((1, torch.ones(2)), (1, torch.ones(3)), "The shape is (3,); it should be (2,)."),
+        ((1, torch.ones(2)), (1, torch.ones(3)), "In part 2: The shape is (3,); it should be (2,)."),
         (torch.tensor([1.0, torch.nan]), torch.tensor([1.0, torch.nan]), None),
         (torch.ones(2), torch.ones(2, dtype=torch.float64), None),
     ],
@@ -202,7 +207,37 @@ def test_a_draw_is_judged_by_how_often_each_id_comes_up(capsys: pytest.CaptureFi
 
 
 def test_an_impossible_id_is_never_right() -> None:
-    assert "do not come up as often" in said(draw, lambda p: int(torch.multinomial(p + 1e-3, 1)))
+    message = said(draw, lambda p: int(torch.multinomial(p + 1e-3, 1)))
+    assert "In 2 of 2000 calls it returns 0, which has the probability 0." in message
+
+
+def test_several_ids_may_be_drawn_at_once() -> None:
+    def two(p: Tensor) -> list[int]:
+        return torch.multinomial(p, 2, replacement=True).tolist()
+
+    pairs = Draws(
+        exercise="9.3",
+        name="two",
+        reference=lambda p: p[:, None] * p[None, :],
+        cases=[{"p": torch.tensor([0.5, 0.3, 0.2])}],
+        mistakes=[Mistake(lambda p: sorted(two(p)), "Do not sort.")],
+        draws=2000,
+    )
+    pairs(two)
+    assert "which has the probability 0" not in said(pairs, lambda p: sorted(two(p)))
+    assert said(pairs, lambda p: sorted(two(p))).endswith("Hint: Do not sort.")
+    assert "It returns [0, 3]; the ids go from 0 to 2." in said(pairs, lambda p: [0, 3])
+    assert "It returns a whole number; a list is expected." in said(pairs, lambda p: 0)
+    assert "There are 1 entries; there should be 2." in said(pairs, lambda p: [0])
+
+
+def test_a_draw_must_not_change_its_argument_either() -> None:
+    def removes(p: Tensor) -> int:
+        id = int(torch.multinomial(p, 1))
+        p[id] = 0  # the second call would crash
+        return id
+
+    assert "It changes its argument p; make a new value instead." in said(draw, removes)
 
 
 @pytest.mark.parametrize(

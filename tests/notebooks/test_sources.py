@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -59,14 +60,16 @@ def test_all_notebooks_find_the_project_in_the_same_way() -> None:
 @source_of
 def test_prose_comes_in_small_portions(path: Path) -> None:
     for cell in parsed(path).cells:
-        if cell.cell_type == "markdown" and "|" not in cell.source:
+        if cell.cell_type == "markdown":
             outside = re.sub(r"<details>.*?</details>", "", cell.source, flags=re.DOTALL)
-            assert len(outside.split()) <= 190, f"{cell.id} is a wall of text"
+            paragraphs = re.split(r"\n(?:\n|(?=[-|#]|\d\. ))", outside)  # of a list, each point
+            assert max(len(paragraph.split()) for paragraph in paragraphs) <= 90, f"{cell.id} is a wall of text"
+            assert len(outside.split()) <= 300, f"{cell.id} is long"
 
 
 @source_of
 def test_links_within_the_project_lead_somewhere(path: Path) -> None:
-    for cell in parsed(path).cells:
+    for cell in (cell for cell in parsed(path).cells if cell.cell_type == "markdown"):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", cell.source):
             assert (NOTEBOOKS / target).exists(), f"{cell.id} links to {target}"
 
@@ -236,3 +239,26 @@ def test_links_of_the_map_lead_somewhere() -> None:
     text = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (NOTEBOOKS / target).exists(), target
+
+
+@source_of
+def test_no_other_cell_uses_the_name_of_the_readers_function(path: Path) -> None:
+    """Neither calls it, as the reader may have skipped it, nor gives the name to something else."""
+    from scripts.notebooks import exercises
+
+    source = parsed(path)
+    found = exercises(source, path.name)
+    functions = {exercise.function for exercise in found}
+    own = {place for exercise in found for place in (exercise.stub, exercise.check)}
+    for place, cell in enumerate(source.cells):
+        if cell.cell_type == "code" and place not in own:
+            nodes = list(ast.walk(ast.parse(cell.source)))
+            names = {node.id for node in nodes if isinstance(node, ast.Name)}
+            names |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+            names |= {
+                alias.asname or alias.name
+                for node in nodes
+                if isinstance(node, (ast.Import, ast.ImportFrom))
+                for alias in node.names
+            }
+            assert not names & functions, f"cell {cell.id}"

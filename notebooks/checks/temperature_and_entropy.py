@@ -1,0 +1,372 @@
+"""The exercises of notebook 04, and the mistakes that are known."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical
+
+from decoding import Temperature
+
+from .checking import Case, Check, Mistake
+
+WORDS = ["mat", "sofa", "roof", "dog", "moon", "cat", "sat", "the", "on"]
+CAT_SAT_ON_THE = torch.tensor([3.1, 2.4, 1.6, 0.7, 0.3, -0.4, -1.5, -2.2, -3.0])
+INF = math.inf
+
+
+def _pick(options: list[float], generator: torch.Generator) -> float:
+    return options[int(torch.randint(len(options), (), generator=generator))]
+
+
+# -- 4.1 temperature --------------------------------------------------------------------------------------------------
+
+
+def _logits_and_t(generator: torch.Generator) -> Case:
+    logits = 3 * torch.randn(len(WORDS), generator=generator)
+    if torch.rand((), generator=generator) < 0.5:  # two words share the first place
+        best, other = torch.randperm(len(WORDS), generator=generator)[:2].tolist()
+        logits[best] = logits[other] = 9.0
+    if torch.rand((), generator=generator) < 0.4:  # and some are removed already
+        logits = logits.masked_fill(logits < -2, -INF)
+    return {"logits": logits, "t": _pick([0, 0.0, 0.1, 0.5, 1.0, 2.0, 100.0], generator)}
+
+
+def _scaled(logits: Tensor, t: float) -> Tensor:
+    return torch.true_divide(logits, t)
+
+
+def _best_only(logits: Tensor) -> Tensor:
+    place = next(id for id, value in enumerate(logits.tolist()) if value == float(logits.max()))
+    return torch.tensor([value if id == place else -INF for id, value in enumerate(logits.tolist())])
+
+
+def _divides_by_zero(logits: Tensor, t: float) -> Tensor:
+    return _scaled(logits, t)
+
+
+def _almost_zero(logits: Tensor, t: float) -> Tensor:
+    return _scaled(logits, max(t, 1e-5))
+
+
+def _keeps_ties(logits: Tensor, t: float) -> Tensor:
+    return _scaled(logits, t) if t else logits.masked_fill(logits < logits.max(), -INF)
+
+
+def _highest_id(logits: Tensor, t: float) -> Tensor:
+    return _scaled(logits, t) if t else _best_only(logits.flip(0)).flip(0)
+
+
+def _multiplies(logits: Tensor, t: float) -> Tensor:
+    return logits * t if t else _best_only(logits)
+
+
+def _probabilities(logits: Tensor, t: float) -> Tensor:
+    return (_scaled(logits, t) if t else _best_only(logits)).softmax(dim=-1)
+
+
+def _one_hot(logits: Tensor, t: float) -> Tensor:
+    return _scaled(logits, t) if t else (_best_only(logits) > -INF).float()
+
+
+def _divides_probabilities(logits: Tensor, t: float) -> Tensor:
+    return logits.softmax(dim=-1) / t if t else _best_only(logits)
+
+
+def _in_place(logits: Tensor, t: float) -> Tensor:
+    return logits.div_(t) if t else _best_only(logits)
+
+
+apply_temperature = Check(
+    exercise="4.1",
+    name="apply_temperature",
+    reference=lambda logits, t: Temperature(t)(logits),
+    cases=[
+        {"logits": CAT_SAT_ON_THE, "t": 2.0},
+        {"logits": torch.tensor([1.0, 3.0, 2.0, 0.0, -1.0, -2.0, -2.0, -3.0, -4.0]), "t": 0.0},
+        {"logits": torch.tensor([1.0, 3.0, 3.0, 0.0, -1.0, -2.0, -2.0, -3.0, -INF]), "t": 0.0},
+    ],
+    random=_logits_and_t,
+    mistakes=[
+        Mistake(_divides_by_zero, "At t = 0 a division gives inf and NaN: treat that case on its own."),
+        Mistake(
+            _almost_zero,
+            "A tiny t in place of 0 is not greedy: words that share the first place share the probability, too, and in "
+            "half precision the logits overflow. Treat t = 0 on its own.",
+        ),
+        Mistake(
+            _keeps_ties, "Where several words share the first place you keep all of them; only the lowest id stays."
+        ),
+        Mistake(_highest_id, "Of several words in the first place you keep the last; the lowest id stays."),
+        Mistake(_multiplies, "You multiply by t, which sharpens where it should flatten: divide."),
+        Mistake(_probabilities, "You return probabilities; logits are wanted, and the softmax comes later."),
+        Mistake(
+            _one_hot,
+            "At t = 0 you return ones and zeros. As logits these leave every word a chance: a word is out when its "
+            "logit is -inf.",
+        ),
+        Mistake(_divides_probabilities, "You divide the probabilities; the temperature divides the logits."),
+        Mistake(_in_place, "Your division changes the reader's own logits; make a new tensor."),
+    ],
+    words=WORDS,
+)
+
+
+# -- 4.2 entropy ------------------------------------------------------------------------------------------------------
+
+
+def _some_logits(generator: torch.Generator) -> Case:
+    scale = _pick([0.5, 3.0, 30.0, 300.0], generator)
+    shape = (3, len(WORDS)) if torch.rand((), generator=generator) < 0.4 else (len(WORDS),)
+    logits = scale * torch.randn(shape, generator=generator)
+    if torch.rand((), generator=generator) < 0.4:  # what top-k and top-p leave
+        logits = logits.masked_fill(logits < logits.amax(dim=-1, keepdim=True) - scale, -INF)
+    return {"logits": logits}
+
+
+def _terms(logits: Tensor) -> Tensor:
+    return torch.special.entr(logits.softmax(dim=-1))  # -p log p, and 0 where p is 0
+
+
+def _zero_times_inf(logits: Tensor) -> Tensor:
+    return -torch.einsum("...v,...v->...", logits.softmax(dim=-1), torch.log_softmax(logits, dim=-1))
+
+
+def _nan_hidden(logits: Tensor) -> Tensor:
+    return _zero_times_inf(logits).nan_to_num(nan=0.0)
+
+
+def _in_bits(logits: Tensor) -> Tensor:
+    return _terms(logits).sum(dim=-1) * math.log2(math.e)
+
+
+def _of_the_logits(logits: Tensor) -> Tensor:
+    return torch.special.entr(logits).sum(dim=-1)
+
+
+def _mean(logits: Tensor) -> Tensor:
+    return _terms(logits).mean(dim=-1)
+
+
+def _negative(logits: Tensor) -> Tensor:
+    return -_terms(logits).sum(dim=-1)
+
+
+def _all_rows_in_one(logits: Tensor) -> Tensor:
+    return _terms(logits).sum()
+
+
+def _exponential(logits: Tensor) -> Tensor:
+    return _terms(logits).sum(dim=-1).exp()
+
+
+def _unnormalised(logits: Tensor) -> Tensor:
+    weights = logits.exp()
+    return -(weights * weights.log()).nansum(dim=-1) / weights.sum(dim=-1)
+
+
+entropy = Check(
+    exercise="4.2",
+    name="entropy",
+    reference=lambda logits: Categorical(logits=logits).entropy(),
+    cases=[
+        {"logits": torch.tensor([0.5, 0.25, 0.125, 0.125]).log()},
+        {"logits": torch.tensor([2.0, 2.0, -INF])},
+        {"logits": torch.tensor([[1.0, 1.0, 1.0], [1000.0, 0.0, -1000.0]])},
+    ],
+    random=_some_logits,
+    mistakes=[
+        Mistake(
+            _zero_times_inf,
+            "A word of probability 0 gives 0 · log 0, which is 0 · (-inf) = NaN for the computer and 0 for us: make "
+            "its term 0 before you sum.",
+        ),
+        Mistake(_nan_hidden, "You turn the NaN of a whole row into 0. Only the term of a removed word is 0."),
+        Mistake(_in_bits, "This is the entropy in bits; the exercise wants nats, which is the natural logarithm."),
+        Mistake(_of_the_logits, "You take -x log x of the logits themselves; it takes the probabilities."),
+        Mistake(_mean, "An entropy is the sum of its terms; you take their mean, which divides by the vocabulary."),
+        Mistake(_negative, "The sign: log p is negative and an entropy never is."),
+        Mistake(_all_rows_in_one, "You sum over all rows; each row has its own entropy. Sum over the last dimension."),
+        Mistake(_exponential, "You return e^H, the number of effective choices; the exercise wants H."),
+        Mistake(_unnormalised, "The exponentials of the logits are no probabilities yet: they do not sum to 1."),
+    ],
+)
+
+
+# -- 4.3 surprisals ---------------------------------------------------------------------------------------------------
+
+
+def _a_text(generator: torch.Generator) -> Case:
+    n = int(torch.randint(1, 8, (), generator=generator))
+    scale = _pick([1.0, 4.0, 100.0], generator)
+    logits = scale * torch.randn(n, len(WORDS), generator=generator)
+    return {"logits": logits, "ids": torch.randint(len(WORDS), (n,), generator=generator)}
+
+
+def _looked_up(logprobs: Tensor, ids: Tensor) -> Tensor:
+    """Entry ids[n] of row n, (N, V) and (N,) -> (N,)."""
+    return torch.tensor([float(row[id]) for row, id in zip(logprobs, ids.tolist(), strict=True)])
+
+
+def _own_position(logits: Tensor, ids: Tensor) -> Tensor:
+    return -_looked_up(logits.log_softmax(dim=-1), ids)
+
+
+def _own_position_shortened(logits: Tensor, ids: Tensor) -> Tensor:
+    return -_looked_up(logits.log_softmax(dim=-1), ids)[1:]
+
+
+def _backwards(logits: Tensor, ids: Tensor) -> Tensor:
+    return -_looked_up(logits[1:].log_softmax(dim=-1), ids[:-1])
+
+
+def _no_softmax(logits: Tensor, ids: Tensor) -> Tensor:
+    return -_looked_up(logits[:-1], ids[1:])
+
+
+def _underflows(logits: Tensor, ids: Tensor) -> Tensor:
+    return -_looked_up(logits[:-1].softmax(dim=-1), ids[1:]).log()
+
+
+def _surprisal_in_bits(logits: Tensor, ids: Tensor) -> Tensor:
+    return -_looked_up(logits[:-1].log_softmax(dim=-1), ids[1:]) / math.log(2)
+
+
+def _log_probabilities(logits: Tensor, ids: Tensor) -> Tensor:
+    return _looked_up(logits[:-1].log_softmax(dim=-1), ids[1:])
+
+
+def _averaged(logits: Tensor, ids: Tensor) -> Tensor:
+    return -_log_probabilities(logits, ids).mean()
+
+
+def _wrong_dimension(logits: Tensor, ids: Tensor) -> Tensor:
+    return -_looked_up(logits[:-1].log_softmax(dim=0), ids[1:])
+
+
+surprisals = Check(
+    exercise="4.3",
+    name="surprisals",
+    reference=lambda logits, ids: torch.nn.functional.cross_entropy(logits[:-1], ids[1:], reduction="none"),
+    cases=[
+        {
+            "logits": torch.tensor([[0.25, 0.5, 0.25], [0.125, 0.75, 0.125], [0.25, 0.25, 0.5]]).log(),
+            "ids": torch.tensor([0, 1, 2]),
+        },
+        {"logits": torch.tensor([[200.0, 0.0, 0.0], [0.0, 1.0, 2.0]]), "ids": torch.tensor([2, 1])},
+        {"logits": torch.tensor([[1.0, 2.0, 3.0]]), "ids": torch.tensor([1])},
+    ],
+    random=_a_text,
+    mistakes=[
+        Mistake(
+            _own_position,
+            "You look up each id in the logits at its own position; these have seen it already. The logits at t "
+            "predict the id at t + 1.",
+        ),
+        Mistake(
+            _own_position_shortened,
+            "You look up each id in the logits at its own position and then drop the first; the logits at t predict "
+            "the id at t + 1.",
+        ),
+        Mistake(_backwards, "You shift the wrong way: your logits at t are asked for the id at t - 1."),
+        Mistake(_no_softmax, "You take the logits themselves; log-probabilities need a log-softmax first."),
+        Mistake(
+            _underflows,
+            "Right for ordinary logits, but a probability below 1e-45 becomes 0 and its logarithm -inf: take the "
+            "log-softmax in one go.",
+        ),
+        Mistake(_surprisal_in_bits, "These are bits; the exercise wants nats."),
+        Mistake(_log_probabilities, "The sign: a log-probability is negative and a surprisal is not."),
+        Mistake(_averaged, "You average; the exercise wants one number for each id but the first."),
+        Mistake(_wrong_dimension, "Your softmax runs over the positions; it runs over the vocabulary."),
+    ],
+)
+
+
+# -- 4.4 temperature_for ----------------------------------------------------------------------------------------------
+
+
+def _entropy_at(logits: Tensor, t: float) -> float:
+    return float(Categorical(logits=logits.double() / t).entropy())
+
+
+def _wanted(generator: torch.Generator) -> Case:
+    """Logits and an entropy that they have at some temperature, well away from where the entropy stands still."""
+    while True:
+        logits = _pick([1.0, 3.0, 10.0], generator) * torch.randn(len(WORDS), generator=generator)
+        t = 10 ** float(-1 + 2 * torch.rand((), generator=generator))
+        steepness = (_entropy_at(logits, 1.02 * t) - _entropy_at(logits, t)) / 0.02
+        if steepness > 0.05:
+            return {"logits": logits, "h": round(_entropy_at(logits, t), 6)}
+
+
+def _search(logits: Tensor, h: float, low: float = 0.01, high: float = 100.0, rounds: int = 80) -> float:
+    """The temperature with the entropy h, by halving the range of its logarithm."""
+    for _ in range(rounds):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if _entropy_at(logits, middle) < h else (low, middle)
+    return math.sqrt(low * high)
+
+
+def _turned_round(logits: Tensor, h: float) -> float:
+    low, high = 0.01, 100.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _entropy_at(logits, middle) < h else (middle, high)
+    return (low + high) / 2
+
+
+def _wants_bits(logits: Tensor, h: float) -> float:
+    return _search(logits, h * math.log(2))
+
+
+def _one_over(logits: Tensor, h: float) -> float:
+    return 1 / _search(logits, h)
+
+
+def _wants_choices(logits: Tensor, h: float) -> float:
+    return _search(logits, math.log(h) if h > 1 else 0.0)
+
+
+def _proportional(logits: Tensor, h: float) -> float:
+    return h / _entropy_at(logits, 1.0)
+
+
+def _few_rounds(logits: Tensor, h: float) -> float:
+    low, high = 0.01, 100.0
+    for _ in range(10):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _entropy_at(logits, middle) < h else (low, middle)
+    return (low + high) / 2
+
+
+temperature_for = Check(
+    exercise="4.4",
+    name="temperature_for",
+    reference=_search,
+    cases=[
+        {"logits": torch.tensor([3.0, 1.0]).log(), "h": 0.5623351},
+        {"logits": CAT_SAT_ON_THE, "h": 2.0},
+        {"logits": CAT_SAT_ON_THE, "h": 0.5},
+    ],
+    random=_wanted,
+    mistakes=[
+        Mistake(
+            _turned_round,
+            "You move the wrong end: where the entropy at the middle is too small, the temperature has to rise.",
+        ),
+        Mistake(_wants_bits, "You compare an entropy in bits with h, which is in nats."),
+        Mistake(_one_over, "This is 1 / t: the logits are divided by the temperature, not multiplied."),
+        Mistake(_wants_choices, "You compare e^H, the number of effective choices, with h, which is an entropy."),
+        Mistake(
+            _proportional,
+            "The entropy does not grow in proportion to the temperature, so one division does not find it: search.",
+        ),
+        Mistake(_few_rounds, "The right idea, stopped too early: go on halving until the range is tiny."),
+    ],
+    words=WORDS,
+    tolerance=2e-3,
+    rounds=30,
+)
