@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ FOLDER = "logits_to_text"  # what the archive unpacks to
 _WHEN = (2026, 1, 1, 0, 0, 0)  # the same archive each time
 _WHOLE = ["gpt2", "decoding", "notebooks/checks"]
 _FILES = ["notebooks/weights.py", "scripts/in_venv.py", "requirements.txt", "pyproject.toml", "LICENSE"]
+
+_LINK = re.compile(r"\[([^\]]*)\]\((\d\d_\w+\.ipynb)\)")  # to another notebook, which may not be in the set
 
 _README = """\
 # Exercises: from logits to text
@@ -29,15 +32,18 @@ checks your answer and says what is wrong. You may skip any of them. When you ar
 def pack(sources: list[Path], archive: Path) -> None:
     """Write the class set of these sources. Raises OSError where that is not possible."""
     entries: dict[str, bytes] = {"README.md": _README.encode()}
+    packed = {f"{source.stem}.ipynb" for source in sources}
     for source in sources:
         copy = student_copy(read_source(source), source.name, solutions=False)
+        for cell in copy.cells:
+            cell.source = _LINK.sub(lambda link: link[0] if link[2] in packed else link[1], cell.source)
         entries[f"notebooks/{source.stem}.ipynb"] = written(copy).encode()
     for path in _packed_files():
         entries[path.relative_to(ROOT).as_posix()] = path.read_bytes()
     partial = archive.with_name(f"{archive.name}.partial")  # an old archive stays whole until the new one is
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in sorted(entries.items()):
-            packed.writestr(zipfile.ZipInfo(f"{FOLDER}/{name}", _WHEN), content, zipfile.ZIP_DEFLATED)
+            file.writestr(zipfile.ZipInfo(f"{FOLDER}/{name}", _WHEN), content, zipfile.ZIP_DEFLATED)
     partial.replace(archive)
 
 

@@ -136,8 +136,9 @@ def student_copy(source: NotebookNode, name: str, *, solutions: bool = True) -> 
     notebook = deepcopy(source)
     found = exercises(source, name)
     for exercise in reversed(found):  # from the end, so that the places before stay what they are
-        stub = notebook.cells[exercise.stub]
+        stub, check = notebook.cells[exercise.stub], notebook.cells[exercise.check]
         stub.source = _stub(stub.source, exercise)
+        check.metadata["tags"].append("raises-exception")  # Jupyter's “Run All” goes on behind it
         behind = exercise.check + 1
         while behind < len(notebook.cells) and "hint" in tags_of(notebook.cells[behind]):
             behind += 1  # the hints come first
@@ -145,7 +146,7 @@ def student_copy(source: NotebookNode, name: str, *, solutions: bool = True) -> 
             notebook.cells.insert(behind, _folded_solution(exercise, notebook.cells[exercise.check].id))
     note = f"*This is the student copy: {len(found)} exercises are yours to solve. Each is followed by a line that "
     note += "checks it; before you have written anything, it says just that. You may skip any of them: nothing further "
-    note += "down needs your answer.*"
+    note += "down needs your answer. (Where “Run All” stops at such a line, go on with the cell below it.)*"
     return _with_note(notebook, name, note)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from .comparing import Complaint, complaint_about, copy_of, show
+from .comparing import Complaint, complaint_about, copy_of, first_difference, show
 
 Case = dict[str, Any]  # argument name -> value, in the order of the call
 
@@ -42,7 +42,7 @@ def call(function: Callable[..., Any], case: Case) -> Any:
     return function(*case.values())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Check:
     """The check of one exercise: call it with the reader's function.
 
@@ -69,7 +69,11 @@ class Check:
     tolerance: float = 1e-5
     rounds: int = 50
 
-    def __call__(self, function: Callable[..., Any]) -> None:
+    def __repr__(self) -> str:
+        """What a notebook shows of it: how it is used, and none of its hints."""
+        return f"<the check of Exercise {self.exercise}: write check.{self.name}({self.name})>"
+
+    def __call__(self, function: Callable[..., Any] | None = None) -> None:
         """Print that the function is right, or raise `CheckFailed`; NotImplementedError where it is not written yet."""
         if not callable(function):
             itself = f"check.{self.name}({self.name})"
@@ -97,9 +101,11 @@ class Check:
             return
         lines = [f"Exercise {self.exercise}: {self.name} is not right yet. {complaint.sentence}", self._written(case)]
         if complaint.values:
+            expected = self._expected(case)
             lines += [
-                f"    expected   {show(self._expected(case), self.words)}",
+                f"    expected   {show(expected, self.words)}",
                 f"    yours      {show(outcome, self.words)}",
+                *first_difference(expected, outcome, self.tolerance),
             ]
         hint = self._hint(function)
         if hint is not None:
@@ -112,11 +118,14 @@ class Check:
         try:
             outcome = self._outcome(function, given)
         except NotImplementedError as error:
+            if not str(error).startswith(f"Exercise {self.exercise}:"):
+                sentence = f"It calls something that is not written yet ({error})."
+                return Complaint(sentence, kind="NotImplementedError"), None
             line = f"NotImplementedError: {error}"  # and no traceback: the reader knows where the stub is
             error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
             raise
         except Exception as error:
-            return Complaint(_what_stopped(function, error), kind=type(error).__name__), None
+            return Complaint(_what_stopped(function, error), kind=f"{type(error).__name__}: {error}"), None
         for argument, before in case.items():
             if complaint_about(before, given[argument], 0.0) is not None:
                 return Complaint(f"It changes its argument {argument}; make a new value instead."), outcome

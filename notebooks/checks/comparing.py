@@ -8,10 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
 _MOST = 12  # entries of a list that are shown
+_LARGE = 36  # numbers of a tensor, from which on they are not
+_ARRAYS = (Tensor, numpy.ndarray)  # whose == is no answer to the question whether they are the same
 _NAMES: dict[type, str] = {
     int: "a whole number",
     float: "a number",
@@ -60,7 +63,8 @@ def complaint_about(expected: Any, got: Any, tolerance: float) -> Complaint | No
         return None if got == expected else Complaint("The value is wrong.", values=True)
     if isinstance(expected, numbers.Real):
         return _about_number(expected, got, tolerance)
-    return None if got is expected or got == expected else Complaint("The value is wrong.", values=True)
+    same = got is expected or (type(got) is type(expected) and not isinstance(got, _ARRAYS) and got == expected)
+    return None if same else Complaint("The value is wrong.", values=True)
 
 
 def _about_tensor(expected: Tensor, got: Any, tolerance: float) -> Complaint | None:
@@ -76,7 +80,21 @@ def _about_tensor(expected: Tensor, got: Any, tolerance: float) -> Complaint | N
         )
     if torch.allclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True):
         return None
+    finite = expected.isfinite() & got.isfinite()
+    if expected.is_floating_point() and torch.equal(expected[~finite], got[~finite].to(expected.dtype)):
+        most = float((got.double() - expected.double())[finite].abs().max())
+        if most < 0.01:
+            return Complaint(f"The values are nearly right: off by up to {most:.1g}.", values=True)
     return Complaint("The values are wrong.", values=True)
+
+
+def first_difference(expected: Any, got: Any, tolerance: float) -> list[str]:
+    """Where two tensors begin to differ, as a line, if they are too large to be shown."""
+    if not isinstance(expected, Tensor) or not isinstance(got, Tensor) or expected.numel() <= _LARGE:
+        return []
+    close = torch.isclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
+    at = (~close).nonzero()[0].tolist()
+    return [f"    first at   {at}: expected {show(expected[tuple(at)])}, yours {show(got[tuple(at)])}"]
 
 
 def _about_sequence(expected: Sequence[Any], got: Any, tolerance: float) -> Complaint | None:
@@ -89,7 +107,8 @@ def _about_sequence(expected: Sequence[Any], got: Any, tolerance: float) -> Comp
     if inside is not None and not inside.values:
         return inside
     if len(got) != len(expected):
-        return Complaint(f"There are {len(got)} entries; there should be {len(expected)}.", values=True)
+        count = "There is 1 entry" if len(got) == 1 else f"There are {len(got)} entries"
+        return Complaint(f"{count}; there should be {len(expected)}.", values=True)
     return inside
 
 
@@ -127,6 +146,8 @@ def _name(value: Any) -> str:
         return "None"
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, numpy.ndarray):
+        return "a NumPy array"
     if isinstance(value, tuple):
         return f"a tuple of {len(value)}"
     return _NAMES.get(type(value), f"something of type {type(value).__name__}")
@@ -145,7 +166,7 @@ def show(value: Any, words: Sequence[str] | None = None) -> str:
             return "[" + ", ".join(f"{word} {show(x)}" for word, x in zip(words, value.tolist(), strict=True)) + "]"
         if value.dim() == 0:
             return show(value.item())
-        if value.numel() > _MOST * 3:
+        if value.numel() > _LARGE:
             return f"<{'×'.join(map(str, value.shape))} numbers>"
         return f"[{', '.join(show(part, words) for part in value)}]"
     if isinstance(value, float):

@@ -25,7 +25,7 @@ def same_law(counts: Tensor, other: Tensor) -> bool:
     return chi_squared_survival(float(chi), max(int((both > 0).sum()) - 1, 1)) > SIGNIFICANCE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Draws(Check):
     """The check of a function that draws: how often each id comes up is compared with how often it should.
 

@@ -40,6 +40,20 @@ def _powers_of_two(logits: Tensor) -> Tensor:
     return raised / sum(raised)
 
 
+def _shifted_after_the_exponential(logits: Tensor) -> Tensor:
+    raised = torch.e**logits - max(logits)
+    return raised / sum(raised)
+
+
+def _smallest_subtracted(logits: Tensor) -> Tensor:
+    raised = torch.e ** (logits - min(logits))
+    return raised / sum(raised)
+
+
+def _logarithms(logits: Tensor) -> Tensor:
+    return logits.log_softmax(dim=-1)
+
+
 def _in_place(logits: Tensor) -> Tensor:
     logits -= max(logits)
     return logits.softmax(dim=-1)
@@ -59,6 +73,12 @@ softmax = Check(
         Mistake(_not_divided, "These are proportional to the probabilities, but do not sum to 1: divide by their sum."),
         Mistake(_without_exponentials, "You divide the logits themselves; the rule divides their exponentials."),
         Mistake(_powers_of_two, "These are powers of 2; the softmax has powers of e."),
+        Mistake(
+            _shifted_after_the_exponential,
+            "You subtract the largest logit from the exponentials. It has to go before, from the logits themselves.",
+        ),
+        Mistake(_smallest_subtracted, "You subtract the smallest logit, which makes the others even larger."),
+        Mistake(_logarithms, "These are the logarithms of the probabilities."),
         Mistake(_in_place, "`-=` writes into the caller's tensor: write `logits - ...`, which makes a new one."),
     ],
     words=WORDS,
@@ -96,6 +116,26 @@ def _around_the_end(logits: Tensor, ids: Tensor) -> int:
     return int((logits.argmax(dim=-1) == ids.roll(-1)).sum())
 
 
+def _last_one_forgotten(logits: Tensor, ids: Tensor) -> int:
+    said, came = logits.argmax(dim=-1).tolist(), ids.tolist()
+    return sum(said[t] == came[t + 1] for t in range(len(came) - 2))
+
+
+def _not_shifted_nor_last(logits: Tensor, ids: Tensor) -> int:
+    return _not_shifted(logits[:-1], ids[:-1])
+
+
+def _returns_in_the_loop(logits: Tensor, ids: Tensor) -> int | None:
+    for guess, id in zip(logits.argmax(dim=-1)[:-1].tolist(), ids[1:].tolist(), strict=True):
+        return int(guess == id)
+    return None
+
+
+def _argmax_over_positions(logits: Tensor, ids: Tensor) -> int:
+    best = logits.argmax(dim=0).tolist()
+    return sum(a == b for a, b in zip(best, ids[1:].tolist(), strict=False))
+
+
 def _as_a_share(logits: Tensor, ids: Tensor) -> float:
     return _hits(logits, ids) / max(len(ids) - 1, 1)
 
@@ -118,6 +158,10 @@ count_hits = Check(
         Mistake(_not_shifted, "You compare position t with the id at t. The logits at t are about the id at t + 1."),
         Mistake(_shifted_the_other_way, "You shift the wrong way: position t speaks about t + 1, not about t - 1."),
         Mistake(_around_the_end, "The last position has no next token in the text; you compare it with the first one."),
+        Mistake(_not_shifted_nor_last, "You leave the last position out, and still compare t with t instead of t + 1."),
+        Mistake(_last_one_forgotten, "One position too few: of T positions the first T - 1 count."),
+        Mistake(_returns_in_the_loop, "You return from within the loop, after the first position."),
+        Mistake(_argmax_over_positions, "You take the argmax over the positions: the ids are the last dimension."),
         Mistake(_as_a_share, "This is the share of right guesses; their number is asked for."),
         Mistake(_as_a_tensor, "The number is right, but still in a tensor: `int(...)` or `.item()` takes it out."),
     ],
@@ -197,6 +241,33 @@ def _every_position(model: Model, ids: list[int], n: int) -> list[int]:
     return model(torch.tensor([ids]))[0].argmax(dim=-1).tolist()[:n]
 
 
+def _one_too_few(model: Model, ids: list[int], n: int) -> list[int]:
+    return _greedy(model, ids, n - 1)
+
+
+def _prompt_counts(model: Model, ids: list[int], n: int) -> list[int]:
+    return _greedy(model, ids, n - len(ids))
+
+
+def _cut_from_the_end(model: Model, ids: list[int], n: int) -> list[int]:
+    return [*ids, *_greedy(model, ids, n)][-n:]
+
+
+def _over_everything(model: Model, ids: list[int], n: int) -> list[int]:
+    new: list[int] = []
+    while len(new) < n:
+        new.append(int(model(torch.tensor([[*ids, *new]]))[0].argmax()))
+    return new
+
+
+def _tensors(model: Model, ids: list[int], n: int) -> list[Tensor]:
+    return [torch.tensor(id) for id in _greedy(model, ids, n)]
+
+
+def _returns_after_the_first(model: Model, ids: list[int], n: int) -> list[int]:
+    return _greedy(model, ids, min(n, 1))
+
+
 def _writes_into_the_prompt(model: Model, ids: list[int], n: int) -> list[int]:
     new = _greedy(model, ids, n)
     ids += new
@@ -218,6 +289,12 @@ continue_greedily = Check(
         Mistake(_never_appended, "Every round asks about the same ids: append what was chosen before you ask again."),
         Mistake(_only_the_last_id, "You show the model the last id only. It has to see all ids so far."),
         Mistake(_every_position, "This is the argmax of every position of the prompt. Ask once for each new id."),
+        Mistake(_one_too_few, "One id too few: `n` new ones are asked for."),
+        Mistake(_prompt_counts, "You stop when prompt and new ids together are `n`; only the new ones count."),
+        Mistake(_cut_from_the_end, "`[-n:]` is the whole list where n is 0. Cut the prompt off at the front instead."),
+        Mistake(_over_everything, "You take the argmax over all positions at once: only those of the last one count."),
+        Mistake(_tensors, "The list holds tensors with one id each; `.item()` or `int(...)` takes the ids out."),
+        Mistake(_returns_after_the_first, "You return from within the loop, after the first new id."),
         Mistake(
             _writes_into_the_prompt,
             "The caller's list has grown: `append` and `+=` change it. Work on a copy.",

@@ -3,13 +3,14 @@
 #
 # **Goal.** You know every step between a model's numbers and the words on the screen, and have written three of them.
 #
-# **Time** 50 minutes · **Needs** some Python, and what a probability is · **Next**
+# **Time** 45 minutes · **Needs** some Python, and what a probability is · **Next**
 # [2. GPT-2 from scratch](02_gpt2_from_scratch.ipynb)
 #
 # A language model does not write. It looks at a text and gives every word that it knows a number, the word's *logit*: the
 # larger it is, the better the word would fit next. Turning these numbers into text is called *decoding*. The blog post
-# *Logits to Text* does it in five steps. So does this notebook, in the same order and with the post's own snippets:
-# on nine words, then on numbers drawn at random, then on a real model.
+# [*Logits to Text*](https://github.com/kapilsh/kapilsh.github.io/blob/f1c84578b30c/_posts/2024-07-19-logits-to-text.md)
+# does it in five steps. So does this notebook, in the same order and with the post's own snippets: on nine words, then on
+# numbers drawn at random, then on a model that has learned from children's stories.
 
 # %% tags=["setup"]
 import sys
@@ -22,13 +23,14 @@ if not roots:
 sys.path[:0] = [str(roots[0]), str(roots[0] / "notebooks")]
 
 # %%
+import math
 from collections import Counter
 
 import torch
 import torch.nn.functional as F
 
 from checks import logits_to_text as check
-from decoding import Greedy, Sample, Tokenizer, generate, plots
+from decoding import Greedy, Sample, Tokenizer, TopK, generate, plots
 from decoding.legible import token_name
 from gpt2 import GPT2
 from weights import official
@@ -71,8 +73,9 @@ plots.next_token_bars([("softmax of the logits", logits)], words.__getitem__, to
 #
 # <details><summary>Answer</summary>
 #
-# Nothing. Every weight $e^{z}$ is multiplied by the same $e^{5}$, and the sum too, so it cancels. Only differences
-# between logits matter: *mat* is $e^{3.1 - 2.4} \approx 2$ times as likely as *sofa*, whatever else there is.
+# Nothing. Every $e^{z}$ is multiplied by the same $e^{5}$, and so is their sum: it cancels. Only differences between
+# logits matter: *mat* is $e^{3.1 - 2.4} \approx 2$ times as likely as *sofa*, whatever else there is. (GPT-2's own logits
+# are often all near -90. Now you know why that is no problem.)
 #
 # </details>
 
@@ -83,13 +86,13 @@ print(f"mat: {probabilities[0]:.4f} before, {shifted[0]:.4f} after")
 # %% [markdown]
 # ### Exercise 1.1 · ★☆☆ · 5 min
 #
-# Write the softmax yourself, without calling one:
+# Write the softmax yourself, from `torch.exp` and `.sum()`:
 #
 # $$p_i = \frac{e^{z_i}}{\sum_j e^{z_j}}$$
 #
 # For example, the logits $[0, \ln 3]$ give the probabilities $[0.25, 0.75]$. Logits may be large: $e^{1000}$ is `inf` in
-# floating point, and `inf / inf` is not a number. You have just seen that the same number may be taken from all logits;
-# take away the largest. A logit of $-\infty$ means "impossible" and must get the probability 0.
+# floating point, and `inf / inf` is not a number. You have just seen what may be added to all logits: use it, so that
+# nothing can overflow. A logit of $-\infty$ means "impossible" and must get the probability 0.
 
 
 # %% tags=["exercise"]
@@ -107,7 +110,8 @@ check.softmax(softmax)
 # %% [markdown] tags=["hint"]
 # <details><summary>Hint 1.1</summary>
 #
-# Two lines: `torch.exp` of the shifted logits, then divide by their `.sum()`. The impossible logit needs no special case.
+# Subtract the largest logit from all of them. The largest is 0 then, and its exponential 1. The impossible logit needs no
+# special case: what is the exponential of $-\infty$?
 #
 # </details>
 
@@ -134,8 +138,8 @@ print(predicted_index.item(), "->", words[predicted_index])
 print(words[logits.argmax()], words[probabilities.argmax()])
 
 # %% [markdown]
-# **Sampling** draws a word: each comes up as often as its probability says. The post does it with `torch.multinomial`. A
-# *seed* makes the draws repeatable; another seed would give others.
+# **Sampling** draws a word: in the long run each comes up as often as its probability says. The post does it with
+# `torch.multinomial`. A *seed* makes the draws repeatable; another seed would give others.
 
 # %%
 torch.manual_seed(1)
@@ -148,8 +152,8 @@ counts = torch.bincount(drawn, minlength=len(words))  # (V,)
 plots.frequencies(counts, probabilities, words.__getitem__, title="300 draws")
 
 # %% [markdown]
-# Greedy would have said *mat* 300 times. Sampling says *mat* about half of the time, and now and then something odd.
-# Neither is right or wrong: [notebook 3](03_greedy_and_the_cache.ipynb) is about the first, [notebook
+# The bars are what was drawn, the diamonds what was to be expected; chance rarely leads outside of the whiskers. Greedy
+# would have said *mat* 300 times. Sampling says *mat* about half of the time, and now and then something odd. Neither is right or wrong: [notebook 3](03_greedy_and_the_cache.ipynb) is about the first, [notebook
 # 5](05_drawing_a_token.ipynb) about the second.
 
 # %% [markdown]
@@ -177,7 +181,7 @@ def name(id: int) -> str:
     return token_name(tokenizer, id)
 
 
-print([name(id) for id in tokenizer.encode("indescribable tokens 🦉")])
+print(*[name(id) for id in tokenizer.encode("indescribable owls 🦉")])
 
 # %% [markdown] tags=["predict"]
 # **Predict.** Why does the owl make more than one token, and none that you could read?
@@ -185,7 +189,8 @@ print([name(id) for id in tokenizer.encode("indescribable tokens 🦉")])
 # <details><summary>Answer</summary>
 #
 # GPT-2's tokenizer works on bytes. The owl is four bytes in UTF-8, and the vocabulary has no single token for all four.
-# A piece of a character is no text, so it is shown as bytes. When text is streamed, one has to wait for the rest.
+# A piece of a character is no text, so it is shown as bytes (`\x20` is the space before the owl). Who prints tokens one
+# by one has to wait for the rest of the owl.
 #
 # </details>
 
@@ -206,7 +211,7 @@ print(tokenizer.decode(predicted_indices[0]))
 
 # %% [markdown]
 # Ten tokens that have nothing to do with each other: the numbers came from no model, so the text comes from nowhere.
-# It shows that the machinery runs, no more. And the likeliest of these 50,257 was hardly likelier than the rest:
+# It shows that the machinery runs, no more. Even the best of the 50,257 has one chance in a thousand:
 
 # %%
 plots.next_token_bars([("logits drawn at random", logits[0, -1])], name, top=5)
@@ -215,13 +220,13 @@ plots.next_token_bars([("logits drawn at random", logits[0, -1])], name, top=5)
 # Sampling is the post's other choice. Its snippet calls `torch.multinomial` on the probabilities as they are.
 
 # %% [markdown] tags=["predict"]
-# **Predict.** `torch.multinomial` takes a row of probabilities, or several rows: (V,) or (R, V). What will it do with
-# (1, 10, 50257)?
+# **Predict.** What will it do with probabilities of the shape (1, 10, 50257)?
 #
 # <details><summary>Answer</summary>
 #
-# It refuses. The post's snippet is meant for a single position: take the last one first, `probabilities[:, -1]`, which
-# has the shape (1, 50257). Why the last one is the next section's question.
+# It refuses: it takes a row of probabilities, (V,), or several rows, (R, V). The post's snippet is meant for a single
+# position: take the last one first, `probabilities[:, -1]`, which has the shape (1, 50257). Why the last one is the next
+# section's question.
 #
 # </details>
 
@@ -241,7 +246,7 @@ print(torch.multinomial(probabilities[:, -1], num_samples=1).shape)
 # %%
 model = GPT2.from_pretrained("storybook")
 
-text = "Once upon a time, there was a little girl"
+text = "The cat sat on the mat and looked at the moon"
 ids = tokenizer.encode(text)
 with torch.no_grad():
     logits = model(torch.tensor([ids]))  # (1, T, V)
@@ -262,14 +267,15 @@ for t, (id, choice) in enumerate(zip(ids, choices, strict=True)):
     )
 
 # %% [markdown]
-# This is how such a model is trained: at every position it has to guess the next token, all positions at once. And it is
-# why the *last* position is the one that continues a text: only there is the next token still open.
+# Four right guesses, and the others could do as well. This is how such a model is trained: at every position it has to
+# guess the next token, all positions at once. And it is why the *last* position continues a text: only there is the next
+# token still open.
 
 # %% [markdown]
 # ### Exercise 1.2 · ★★☆ · 10 min
 #
-# How often did the model guess right? Given the logits of one text, (T, V), and its ids, (T,), count the positions t
-# whose argmax is the id that really came next, at t + 1. The last position has no next token in the text: leave it out.
+# Let the computer count the right guesses. Given the logits of one text, (T, V), and its ids, (T,), count the positions
+# t whose argmax is the id that really came next, at t + 1. The last position has no next token in the text: leave it out.
 #
 # Worked by hand: the ids are `[4, 2, 7]`, the argmax of the three positions is `[2, 5, 7]`. At position 0 the model says
 # 2, and 2 follows: right. At position 1 it says 5, and 7 follows: wrong. Position 2 does not count. The answer is 1.
@@ -280,9 +286,7 @@ for t, (id, choice) in enumerate(zip(ids, choices, strict=True)):
 def count_hits(logits: torch.Tensor, ids: torch.Tensor) -> int:
     """Logits (T, V) and ids (T,) of one text -> how many next ids the argmax got right."""
     ### BEGIN SOLUTION
-    guesses = logits[:-1].argmax(
-        dim=-1
-    )  # (T - 1,): what positions 0 to T - 2 say about the next one
+    guesses = logits[:-1].argmax(dim=-1)  # (T - 1,): of positions 0 to T - 2
     return int((guesses == ids[1:]).sum())
     ### END SOLUTION
 
@@ -293,53 +297,37 @@ check.count_hits(count_hits)
 # %% [markdown] tags=["hint"]
 # <details><summary>Hint 1.2</summary>
 #
-# Shift the two against each other: the argmax without its last entry, and the ids without their first.
-# Then compare them entry by entry, sum, and make an `int`.
+# Shift the two against each other: guesses without the last one, ids without the first. Both have T - 1 entries then.
 #
 # </details>
 
 # %% [markdown]
 # ### Why argmax at every position is not generation
 #
-# The post decodes the argmax of *all* positions of its prompt and finds the result coherent. Here is that line for our
-# prompt:
+# The post decodes the argmax of *all* positions of its prompt, and finds the result coherent enough. Here is that line
+# for our text:
 
 # %%
 print(tokenizer.decode(choices))
 
 # %% [markdown]
-# It reads nearly like a sentence. But look at the table above: each of these tokens was said after the *prompt's* words,
-# not after each other. It is ten answers to ten different questions, side by side. A prompt that the model knows less
-# well gives it away:
-
-# %%
-prompt = torch.tensor(
-    [tokenizer.encode("Hello, I'm a language model,")]
-)  # (1, T): the post's own
-with torch.no_grad():
-    line = model(prompt)[0].argmax(dim=-1)  # (T,)
-print(tokenizer.decode(line))
-
-# %% [markdown]
-# To *generate*, take the last position only, choose one id, append it to the text, and ask again. One id a round:
-
-# %%
-running = tokenizer.encode("Once upon a time")
-for _ in range(4):
-    with torch.no_grad():
-        last = model(torch.tensor([running]))[0, -1]  # (V,): the last position's logits
-    best = last.softmax(dim=-1).max(dim=-1)
-    print(
-        f"{tokenizer.decode(running)!r} -> {name(best.indices.item())} ({best.values:.0%})"
-    )
-    running = [*running, best.indices.item()]
+# It has the rhythm of a sentence, and it is none. Look at the table: each of these tokens was said after the words of the
+# *text*, not after each other. Side by side stand eleven answers to eleven different questions.
+#
+# To *generate*, take the last position only, choose one id, append it to the text, and ask again:
+#
+# ```text
+# Once upon a time                  ->  ","       append it, and ask again:
+# Once upon a time,                 ->  " there"  append it, and ask again:
+# Once upon a time, there           ->  " was"    ...
+# ```
 
 # %% [markdown]
-# ### Exercise 1.3 · ★★☆ · 15 min
+# ### Exercise 1.3 · ★★☆ · 10 min
 #
 # Write that loop. `model` is any function from ids (1, T) to logits (1, T, V). Begin with the list `ids`, and `n` times:
 # ask the model about all ids so far, choose greedily at the last position, append. Return the `n` *new* ids, as a list of
-# whole numbers, without the prompt. The caller's list `ids` must stay as it is.
+# whole numbers, without the prompt; for `n = 0` an empty list. The caller's list `ids` must stay as it is.
 #
 # Worked by hand: a model that always prefers the id one above the last, asked with `ids = [3, 5]` and `n = 3`, gives
 # `[6, 7, 8]`. The check uses a model of our nine words.
@@ -364,16 +352,17 @@ check.continue_greedily(continue_greedily)
 # %% [markdown] tags=["hint"]
 # <details><summary>Hint 1.3</summary>
 #
-# Begin with `list(ids)`, a copy. `torch.tensor([...])` around the list makes the shape (1, T). The logits that count are
-# `[0, -1]`; `.argmax().item()` is the id. At the end cut the prompt off.
+# Begin with a copy of the list. Brackets around it give `torch.tensor` the shape (1, T). Of the logits (1, T, V) you need
+# those of the first text at the last position.
 #
 # </details>
 
 # %% [markdown]
 # ### A complete generator, in thirty lines and without classes
 #
-# Everything so far in one function: greedy if the temperature is 0, sampling otherwise. It is honest and slow: it reads
-# the whole text again for each new token. [Notebook 3](03_greedy_and_the_cache.ipynb) mends that.
+# Everything so far, and an end: a model says `<|endoftext|>`, the *eos* token, when its text is over. The *temperature* is
+# explained at the end of this notebook; 0 means greedy. The function is honest and slow: it reads the whole text again for
+# each new token. [Notebook 3](03_greedy_and_the_cache.ipynb) mends that.
 
 
 # %%
@@ -385,14 +374,7 @@ def next_id(logits: torch.Tensor, temperature: float) -> int:
     return torch.multinomial(probabilities, num_samples=1).item()
 
 
-def write(
-    model,
-    tokenizer,
-    prompt: str,
-    max_new_tokens: int,
-    temperature: float = 0,
-    seed: int | None = None,
-) -> str:
+def write(model, tokenizer, prompt, max_new_tokens, temperature=0, seed=None):
     """Prompt in, continuation out."""
     if seed is not None:
         torch.manual_seed(seed)
@@ -416,20 +398,11 @@ print(write(model, tokenizer, "Once upon a time", max_new_tokens=30))
 
 # %%
 for seed in (1, 2):
-    print(
-        f"[seed {seed}]",
-        write(
-            model,
-            tokenizer,
-            "Once upon a time",
-            max_new_tokens=30,
-            temperature=0.8,
-            seed=seed,
-        ),
-    )
+    text = write(model, tokenizer, "Once upon a time", 30, temperature=0.8, seed=seed)
+    print(f"[seed {seed}]", text)
 
 # %% [markdown]
-# The library does the same, computes nothing twice, and knows many more ways of choosing:
+# The library does the same, and computes nothing twice:
 
 # %%
 print(generate(model, tokenizer, "Once upon a time", Greedy(), max_new_tokens=30).text)
@@ -437,28 +410,29 @@ print(generate(model, tokenizer, "Once upon a time", Greedy(), max_new_tokens=30
 # %% [markdown]
 # ## What `.eval()` changes
 #
-# While a network is trained, *dropout* switches a random tenth of its values off, in each pass another tenth. A new
+# While a network is trained, *dropout* switches a random tenth of its values off, each time another tenth. A new
 # PyTorch module is in this *train mode*, until somebody calls `.eval()`. The post's snippet does not. Our
 # `from_pretrained` has done so for us.
 
 # %% [markdown] tags=["predict"]
-# **Predict.** We take the post's prompt and its argmax line again, 100 times, in train mode. How many different lines of
-# eight tokens will there be?
+# **Predict.** We give the post's prompt to the model 100 times, in train mode, and look at the argmax of its eight
+# positions. How many different lines will there be: one, a few, or nearly all?
 #
 # <details><summary>Answer</summary>
 #
-# Nearly a hundred: the next cell counts them. One position more or less certain of itself is enough to change the line,
-# and there are eight. In eval mode all 100 are the same.
+# All 100 are different, as the next cell shows: each of the eight positions is disturbed, and one change makes another
+# line. In eval mode all 100 are the same.
 #
 # </details>
 
 # %%
+prompt = torch.tensor([tokenizer.encode("Hello, I'm a language model,")])  # (1, T)
+
 torch.manual_seed(0)
 model.train()
 with torch.no_grad():
-    lines = (
-        model(prompt.expand(100, -1)).argmax(dim=-1).tolist()
-    )  # 100 times (T,): each row has dropout of its own
+    # 100 rows, and dropout is another one in each
+    lines = model(prompt.expand(100, -1)).argmax(dim=-1).tolist()  # 100 times (T,)
 model.eval()
 
 different = Counter(tokenizer.decode(line) for line in lines)
@@ -467,7 +441,7 @@ for line in sorted(different)[:4]:
     print("   ", line)
 
 # %% [markdown]
-# Not one position is safe. This is how often each agrees with the line of eval mode:
+# Not one position is safe. So often does each agree with the line of eval mode:
 
 # %%
 in_eval_mode = model(prompt)[0].argmax(dim=-1).tolist()  # (T,)
@@ -476,15 +450,15 @@ labels = [f"after {name(id)}" for id in prompt[0].tolist()]
 plots.bars(
     labels,
     agree,
-    xlabel="of 100 passes in train mode, how many have the argmax of eval mode",
-    alt="How often each position's argmax in train mode agrees with eval mode, in 100 passes: "
+    xlabel="of 100 rows in train mode, how many have the argmax of eval mode",
+    alt="How often each position's argmax in train mode agrees with eval mode, in 100 rows: "
     + ", ".join(f"{label} {times}" for label, times in zip(labels, agree, strict=True)),
 )
 
 # %% [markdown]
-# So the line that the post prints, `, I'm not little expert. and`, is one draw among very many. There is nothing wrong
-# with its model or its code but a forgotten `.eval()`, and everybody forgets it once. A sign to remember: *the same input
-# gives different logits.*
+# The post prints `, I'm not little expert. and`. In eval mode GPT-2's last choice for this prompt is not " and" but
+# " not": others have published it, see below. So the line is one draw in train mode, of many that were possible.
+# Everybody forgets `.eval()` once. The sign to remember: *the same input gives different logits.*
 
 # %% [markdown]
 # ## Now with OpenAI's GPT-2
@@ -492,11 +466,11 @@ plots.bars(
 # The post used OpenAI's weights, and so can you: `GPT2.from_pretrained("gpt2")` downloads 548 MB once. What was published:
 
 # %% tags=["needs-weights"]
-print("printed in the post (2024, in train mode):  , I'm not little expert. and")
+print("the post, 2024, in train mode:  , I'm not little expert. and")
 print(
-    "argmax at the last position in eval mode:   407 ' not', logit -94.6874; then 290 ' and', -94.768"
+    "last position, in eval mode:    407 ' not', logit -94.6874; then 290 ' and', -94.768"
 )
-print("    (llm.mojo's float64 reference, data/gauntlet)")
+print("(computed in float64 by the project llm.mojo, data/gauntlet)")
 print()
 
 gpt2 = official("gpt2")
@@ -505,9 +479,8 @@ if gpt2 is not None:
         logits = gpt2(prompt)[0]  # (T, V)
     print("here, in eval mode:", tokenizer.decode(logits.argmax(dim=-1)))
     first, second = logits[-1].topk(2).indices.tolist()
-    print(
-        f"last position: {first} {name(first)} {logits[-1, first]:.4f}, {second} {name(second)} {logits[-1, second]:.4f}"
-    )
+    for id in (first, second):
+        print(f"last position: {id} {name(id)}, logit {logits[-1, id]:.4f}")
     print(
         "as published:",
         [first, second] == [407, 290] and abs(logits[-1, 407].item() + 94.6874) < 1e-3,
@@ -521,24 +494,25 @@ if gpt2 is not None:
 
 # %%
 toy_logits = torch.tensor([3.1, 2.4, 1.6, 0.7, 0.3, -0.4, -1.5, -2.2, -3.0])  # (V,)
-top_3 = toy_logits.masked_fill(
-    toy_logits < toy_logits.topk(3).values[-1], -torch.inf
-)  # (V,)
-plots.next_token_bars(
-    [("the logits", toy_logits), ("temperature 0.5", toy_logits / 0.5), ("top-k 3", top_3)],
-    words.__getitem__,
-    top=9,
-)
-
-# %%
-for seed in (1, 2, 3):
-    print(
-        f"[seed {seed}]",
-        generate(model, tokenizer, "The dog", Sample(), max_new_tokens=20, seed=seed).text,
-    )
+stages = [
+    ("the logits", toy_logits),
+    ("temperature 0.5", toy_logits / 0.5),
+    ("top-k 3", TopK(3)(toy_logits)),
+]
+plots.next_token_bars(stages, words.__getitem__, top=9)
 
 # %% [markdown]
-# Plain sampling, as here, strays: among 50,257 ids the many unlikely ones are drawn too often to make sense.
+# Why one would want that: here is a text sampled with nothing of the kind. Dark tokens are those that the model itself
+# held for nearly impossible. There are so many of them that now and then one is drawn.
+
+# %%
+result = generate(model, tokenizer, "The dog", Sample(), max_new_tokens=30, seed=2)
+plots.text_by_probability(
+    [tokenizer.decode([id]) for id in result.ids],
+    [math.exp(logprob) for logprob in result.model_logprobs],
+)
+
+# %% [markdown]
 # [Notebook 4](04_temperature_and_entropy.ipynb) and [notebook 6](06_top_k_and_top_p.ipynb) are about what helps.
 
 # %% [markdown]
@@ -552,7 +526,7 @@ for seed in (1, 2, 3):
 #
 # ## Papers and further reading
 #
-# - The tutorial: *Logits to Text*, 2024, and its companion on writing GPT-2.
+# - The tutorial: [*Logits to Text*](https://github.com/kapilsh/kapilsh.github.io/blob/f1c84578b30c/_posts/2024-07-19-logits-to-text.md), 2024.
 # - Radford, Wu, Child, Luan, Amodei, Sutskever 2019: *Language Models are Unsupervised Multitask Learners* (GPT-2).
 # - Sennrich, Haddow, Birch 2015: byte-pair encoding, [arXiv:1508.07909](https://arxiv.org/abs/1508.07909).
 # - Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov 2014: *Dropout*, JMLR 15.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -70,6 +71,7 @@ def test_a_mistake_is_known_where_a_special_case_is_right() -> None:
     [
         (lambda z, f: None, "It returns nothing; a tensor of shape (3,) is expected. Is there a `return`?"),
         (lambda z, f: (z * f).tolist(), "It returns a list; a tensor of shape (3,) is expected."),
+        (lambda z, f: (z * f).numpy(), "It returns a NumPy array; a tensor of shape (3,) is expected."),
         (lambda z, f: (z * f)[None], "The shape is (1, 3); it should be (3,)."),
         (lambda z, f: z > 0, "The tensor holds truth values (torch.bool); it should hold real numbers."),
         (lambda z, f: (z * f).nan_to_num().long(), "The tensor holds whole numbers (torch.int64)"),
@@ -96,6 +98,31 @@ def test_a_right_small_case_does_not_hide_a_wrong_random_one() -> None:
 
 def test_a_check_wants_the_function_and_not_its_value() -> None:
     assert "check.scaled(scaled)" in said(scaled, torch.ones(3))
+    with pytest.raises(CheckFailed, match=r"without calling it: check.scaled\(scaled\)"):
+        scaled()
+
+
+def test_a_check_shows_no_hints_of_its_own_accord() -> None:
+    assert repr(scaled) == "<the check of Exercise 9.1: write check.scaled(scaled)>"
+    assert repr(draw) == "<the check of Exercise 9.2: write check.draw(draw)>"
+
+
+def test_what_is_nearly_right_is_said_to_be() -> None:
+    assert "The values are nearly right: off by up to 0.0004." in said(scaled, lambda z, f: z * (f + 2e-4))
+
+
+def test_of_a_large_tensor_the_first_difference_is_shown() -> None:
+    large = Check("9.4", "ones", lambda n: torch.ones(n, 50), [{"n": 2}])
+    message = said(large, lambda n: torch.ones(n, 50).index_fill(1, torch.tensor([7]), 3.0))
+    assert "expected   <2×50 numbers>" in message
+    assert "first at   [0, 7]: expected 1, yours 3" in message
+
+
+def test_another_exercise_that_is_not_written_is_named() -> None:
+    def asks_another(logits: Tensor, by: float) -> Tensor:
+        raise NotImplementedError("Exercise 8.1: write other")
+
+    assert "It calls something that is not written yet (Exercise 8.1: write other)." in said(scaled, asks_another)
 
 
 def test_a_notebook_shows_the_message_only() -> None:
@@ -145,7 +172,11 @@ def test_what_the_function_prints_is_shown_for_the_small_cases_only(capsys: pyte
         ("a", "b", "The value is wrong."),
         ([1, 2], [1, 2], None),
         ([1, 2], [1, 3], "The value is wrong."),
-        ([1, 2], [1], "There are 1 entries; there should be 2."),
+        ([1, 2], [1], "There is 1 entry; there should be 2."),
+        ([1, 2, 3], [1, 2], "There are 2 entries; there should be 3."),
+        ([1, 2], np.array([1, 2]), "It returns a NumPy array; a list is expected."),
+        (2, np.int64(2), None),
+        (np.ones(2), np.ones(2), "The value is wrong."),
         ([1, 2], (1, 2), "It returns a tuple of 2; a list is expected."),
         ([1, 2], [torch.tensor(1), 2], "It returns a tensor with one number"),
         ({"a": 1}, {"a": 1}, None),
@@ -228,7 +259,7 @@ def test_several_ids_may_be_drawn_at_once() -> None:
     assert said(pairs, lambda p: sorted(two(p))).endswith("Hint: Do not sort.")
     assert "It returns [0, 3]; the ids go from 0 to 2." in said(pairs, lambda p: [0, 3])
     assert "It returns a whole number; a list is expected." in said(pairs, lambda p: 0)
-    assert "There are 1 entries; there should be 2." in said(pairs, lambda p: [0])
+    assert "There is 1 entry; there should be 2." in said(pairs, lambda p: [0])
 
 
 def test_a_draw_must_not_change_its_argument_either() -> None:
