@@ -104,7 +104,7 @@ class Check:
             expected = self._expected(case)
             lines += [
                 f"    expected   {show(expected, self.words)}",
-                f"    yours      {show(outcome, self.words)}",
+                f"    yours      {show(self._shown(outcome), self.words)}",
                 *first_difference(expected, outcome, self.tolerance),
             ]
         hint = self._hint(function)
@@ -139,6 +139,10 @@ class Check:
 
     def _compare(self, expected: Any, outcome: Any) -> Complaint | None:
         return complaint_about(expected, outcome, self.tolerance)
+
+    def _shown(self, outcome: Any) -> Any:
+        """The outcome as it is shown beside the expected one."""
+        return outcome
 
     def _same(self, outcome: Any, other: Any) -> bool:
         """Whether two functions that may both be wrong came to the same outcome."""

@@ -69,6 +69,9 @@ class Draws(Check):
             sentence += " Below, a row is a first id, a column a second one."
         return Complaint(sentence, values=True)
 
+    def _shown(self, outcome: Any) -> Any:
+        return outcome / self.draws  # shares, to be compared with the probabilities
+
     def _same(self, outcome: Any, other: Any) -> bool:
         if isinstance(outcome, Tensor) and isinstance(other, Tensor) and outcome.shape == other.shape:
             return same_law(outcome, other)

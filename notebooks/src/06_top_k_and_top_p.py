@@ -1,17 +1,18 @@
 # %% [markdown]
 # # 6. Top-k and top-p
 #
-# **Goal.** You can cut off the unlikely words in two ways, say what each does at its edges, and
+# **Goal.** You can remove the unlikely words in two ways, say what each does at its edges, and
 # know where programs that share the names do different things.
 #
 # **Time** 60 minutes · **Needs** notebooks [1](01_logits_to_text.ipynb),
 # [4](04_temperature_and_entropy.ipynb) and [5](05_drawing_a_token.ipynb) · **Next**
-# `notebooks/README.md`, the map of all notebooks
+# the map, in the README of the notebooks
 #
 # A draw from the model's own distribution can pick any of 50,257 tokens. Nearly all of them are
-# nonsense, each with a tiny probability; but there are very many. The blog post mentions the
-# remedy in one line: "limiting the sampling pool to the top-k or top-p tokens". Here you write
-# both, and find out how much that line leaves open.
+# nonsense, each with a tiny probability; but there are very many. The
+# [blog post](https://github.com/kapilsh/kapilsh.github.io/blob/f1c84578b30c/_posts/2024-07-19-logits-to-text.md)
+# mentions the remedy in one line: "limiting the sampling pool to the top-k or top-p tokens". Here
+# you write both, and find out how much that line leaves open.
 
 # %% tags=["setup"]
 import sys
@@ -31,6 +32,7 @@ import torch
 
 from checks import top_k_and_top_p as check
 from decoding import (
+    Greedy,
     Multinomial,
     Processor,
     Sample,
@@ -48,9 +50,8 @@ from weights import official
 # %% [markdown]
 # ## The tail
 #
-# Before we cut anything off, let us see what would be lost. Here is what the bundled model
-# `storybook` expects after "The little girl opened the door and saw a", all 50,257 ids sorted
-# by probability: how much lies outside of the likeliest 40, 400, 4000?
+# Sort all ids by probability. The likeliest are the *head*, all others the *tail*. How much lies
+# in the tail, if the head has 1, 40, 400 or 4,000 ids? We ask the bundled model `storybook`:
 
 # %%
 model = GPT2.from_pretrained("storybook")
@@ -61,12 +62,12 @@ with torch.no_grad():
     next_logits = model(torch.tensor([tokenizer.encode(prompt)]))[0, -1]  # (V,)
 sorted_shares = next_logits.double().softmax(dim=-1).sort(descending=True).values  # (V,)
 for head in (1, 40, 400, 4000):
-    print(f"outside of the likeliest {head:5,}: {sorted_shares[head:].sum():.1%}")
+    print(f"head of {head:5,}: {sorted_shares[head:].sum():5.1%} in the tail")
 
 # %% [markdown]
-# More than one draw in ten falls outside of the likeliest 400. What is out there? A *processor*
-# changes the logits before the draw, and writing one takes three lines. This one does the
-# opposite of what the notebook is about: it leaves only the tail.
+# More than one draw in ten falls outside of the likeliest 400. What is out there? Let us draw from
+# that tail only. A *processor* is a class whose `process` changes the logits before the draw
+# (`prefix`, the text so far, is not needed here); one that removes ids is a *filter*.
 
 
 # %%
@@ -74,7 +75,7 @@ class Tail(Processor):
     """Remove the likeliest 400 ids and keep all others."""
 
     def process(self, logits, prefix):
-        least = logits.topk(400).values[..., -1:]
+        least = logits.topk(400).values[..., -1:]  # the 400th largest, as (..., 1)
         return logits.masked_fill(logits >= least, -torch.inf)
 
 
@@ -85,34 +86,26 @@ for draw in draws:
     print(f"{draw.text!r:15} probability {math.exp(draw.model_logprobs[0]):.1g}")
 
 # %% [markdown]
-# Some would do ("stove", "sky"), some are endings of other words. None was likely; but there are
-# so many of them that together they are drawn often. And the model cannot take a word back. It
-# has to go on as if that word, here in capitals, had been meant:
+# Some would do ("stove", "sky"), some are endings of other words. None was likely; but together
+# they are drawn often. And the model cannot take a word back: it goes on as if that word, here in
+# capitals, had been meant. From there on we take the likeliest token each time:
 
 # %%
 for draw in (draws[0], draws[4], draws[7]):
     start = prompt + draw.text
-    rest = generate(model, tokenizer, start, Sample(TopP(0.5)), max_new_tokens=20, seed=1)
+    rest = generate(model, tokenizer, start, Greedy(), max_new_tokens=20)
     print(f"...saw a{draw.text.upper()}{rest.text.splitlines()[0]}")
 
 # %% [markdown] tags=["predict"]
-# **Predict.** Say one draw in a hundred falls into the tail. How likely is it that 40 draws in a
-# row, about three sentences, all stay in the head?
+# **Predict.** Say each draw falls into the tail with only 1%. Two sentences are 37 draws. Is the
+# chance that all of them stay in the head more or less than one half?
 #
 # <details><summary>Answer</summary>
 #
-# $0.99^{40} \approx 0.67$. One text in three contains such a word, though each single draw is
-# 99% safe. Mistakes that are rare a word are common a text.
+# More: $0.99^{37} \approx 0.69$. Still, nearly one text in three contains such a token. What is rare
+# per token is common per text.
 #
 # </details>
-
-# %%
-print(f"{0.99**40:.2f}")
-
-# %% [markdown]
-# With the real tails: we let the model read two sentences and ask at each position how likely a
-# draw from the head would have been. Their product is the chance that *all* draws so far stay
-# there.
 
 # %%
 text = (
@@ -127,22 +120,23 @@ safe = {
     f"top {head:,}": shares[:, :head].sum(dim=-1).cumprod(dim=-1)
     for head in (40, 400, 4000)
 }
-
-# %%
+print(f"if the tail had 1% everywhere: {0.99 ** (len(ids) - 1):.2f}")
 plots.lines(
     range(1, len(ids)),
     safe,
     xlabel="draws",
     ylabel="chance that all stay in the head",
-    title="How long pure sampling stays in the head",
+    title="One draw at each place of this text",
     alt="Falling curves of the chance that all draws so far stay in the head: after 37 draws "
     + ", ".join(f"{curve[-1]:.2%} for {name}" for name, curve in safe.items())
     + ".",
 )
 
 # %% [markdown]
-# So sampling needs a cut. Where? That is the question of this notebook, and there are two famous
-# answers. *Top-k* keeps a fixed **number** of ids, *top-p* a fixed **share** of the probability.
+# The real tails are larger than 1%. One draw at each place of this text: that all 37 stay among the
+# likeliest 4,000 has a chance of 62%, among the likeliest 400 of 8%, among 40 of 0.06%. So sampling
+# needs a filter, and there are two famous ones. *Top-k* keeps a fixed **number** of ids, *top-p* a
+# fixed **share** of the probability.
 
 # %% [markdown]
 # ## Top-k: a fixed number
@@ -150,35 +144,33 @@ plots.lines(
 # Our nine words again. Top-k keeps the k likeliest and sets every other logit to $-\infty$,
 # whose probability is $e^{-\infty} = 0$. The softmax then shares the whole among those left.
 
-# %%
-words = ["mat", "sofa", "roof", "dog", "moon", "cat", "sat", "the", "on"]
-logits = torch.tensor([3.1, 2.4, 1.6, 0.7, 0.3, -0.4, -1.5, -2.2, -3.0])  # (V,)
-
-stages = [("the model", logits), ("TopK(3)", TopK(3)(logits))]
-plots.next_token_bars(stages, words.__getitem__, top=9)
-
 # %% [markdown] tags=["predict"]
-# **Predict.** *mat* had 52.1%, *sofa* 25.9%: *mat* was twice as likely as *sofa*. Is it still
-# twice as likely after top-3? And what does 52.1% grow to, if the three together had 89.6%?
+# **Predict.** *mat* has 52.1%, *sofa* 25.9%, *roof* 11.6%, together 89.6%. Top-3 keeps these three.
+# Will *mat* still be twice as likely as *sofa*? And what does its 52.1% grow to?
 #
 # <details><summary>Answer</summary>
 #
-# Still twice: the survivors' logits are what they were, so the ratios among them stay. Each is
-# divided by the same 0.896, and *mat* grows to 0.521 / 0.896 = 58.1%. This is called
+# Still twice: the survivors' logits are what they were, so the ratios among them stay. Each
+# probability is divided by the same 0.896, and *mat* grows to 0.521 / 0.896 = 58.1%. This is called
 # *renormalising*, and the softmax does it without being asked.
 #
 # </details>
 
 # %%
+words = ["mat", "sofa", "roof", "dog", "moon", "cat", "sat", "the", "on"]
+logits = torch.tensor([3.1, 2.4, 1.6, 0.7, 0.3, -0.4, -1.5, -2.2, -3.0])  # (V,)
+
 before, after = logits.softmax(dim=-1), TopK(3)(logits).softmax(dim=-1)  # (V,) each
 print(f"mat / sofa: {before[0] / before[1]:.2f} before, {after[0] / after[1]:.2f} after")
 print(f"mat: {before[0]:.3f} / {before[:3].sum():.3f} = {after[0]:.3f}")
+stages = [("the model", logits), ("TopK(3)", TopK(3)(logits))]
+plots.next_token_bars(stages, words.__getitem__, top=9)
 
 # %% [markdown]
 # ### Exercise 6.1 · ★☆☆ · 8 min
 #
-# Write top-k for one row of logits, (V,). Return logits (V,): the k largest as they were, all
-# others `-inf`. For example, k = 2 makes `[1, 5, 3, 4]` into `[-inf, 5, -inf, 4]`.
+# Write top-k for one row of logits, (V,), without `TopK`. Return logits (V,): the k largest as they
+# were, all others `-inf`. For example, k = 2 makes `[1, 5, 3, 4]` into `[-inf, 5, -inf, 4]`.
 #
 # - **Ties.** Exactly k stay. Where equal logits compete for the last places, the lower ids stay:
 #   k = 2 makes `[1, 3, 1, 1]` into `[1, 3, -inf, -inf]`.
@@ -206,8 +198,9 @@ check.top_k(top_k)
 # <details><summary>Hint 6.1</summary>
 #
 # Sort *ids*, not values: `argsort` with `descending=True` and `stable=True` puts the lower of
-# equal ids first (`torch.topk` promises no order among equals). The first k of them survive.
-# Begin with a tensor full of `-inf` (`torch.full_like`) and copy the survivors into it.
+# equal ids first. (`torch.topk` promises no order among equals, nor does a sort without `stable`:
+# where it comes out right, that is luck.) The first k of them survive. Begin with a tensor full of
+# `-inf` (`torch.full_like`) and copy the survivors into it.
 #
 # </details>
 
@@ -218,7 +211,7 @@ check.top_k(top_k)
 # k is too large here and too small there. On nine words, a peaked and a flat distribution:
 
 # %%
-peaked = 3 * logits
+peaked = 6 * logits
 flat = 0.3 * logits
 plots.next_token_bars(
     [
@@ -232,9 +225,9 @@ plots.next_token_bars(
 )
 
 # %% [markdown]
-# In the peaked one, k = 3 lets two words in that hardly anybody wants. In the flat one it throws
-# six words away that were nearly as good as the three it keeps. The number of good words depends
-# on the text, and top-k does not look.
+# In the peaked one top-3 keeps *sofa* and *roof*, which have 1.5% between them. In the flat one it
+# removes *dog*, nearly as likely as *roof* (11.2% and 14.7%), and 43% of the probability in all.
+# The number of good words depends on the text, and top-k does not look.
 
 # %% [markdown]
 # ## Top-p: a fixed share
@@ -242,7 +235,7 @@ plots.next_token_bars(
 # Nucleus sampling, or *top-p*, fixes the probability instead of the number. Sort the ids, the
 # likeliest first, and sum up. The **nucleus** is the smallest set that holds at least p:
 #
-# $$m = \min\,\{\,m : p_{(1)} + p_{(2)} + \dots + p_{(m)} \ge p\,\}$$
+# $$m = \min\,\{\,n : p_{(1)} + p_{(2)} + \dots + p_{(n)} \ge p\,\}$$
 #
 # where $p_{(1)} \ge p_{(2)} \ge \dots$ are the sorted probabilities. The first m ids stay.
 
@@ -261,23 +254,31 @@ plots.next_token_bars(
 for p in (0.3, 0.9):
     kept = TopP(p)(logits) > -torch.inf  # (V,)
     print(f"p = {p}:", *[word for word, stays in zip(words, kept, strict=True) if stays])
-
-# %%
 plots.nucleus_curve(logits, 0.9, words.__getitem__)
+
+# %% [markdown]
+# The step of *roof* seems to touch the dashed line: it ends at 89.6%, just below.
 
 # %% [markdown]
 # ### Exercise 6.2 · ★★☆ · 15 min
 #
-# Write top-p for one row of logits, (V,), and a p above 0 and at most 1. Return logits (V,): those
-# of the nucleus as they were, all others `-inf`. Worked by hand: the probabilities
-# `[0.2, 0.5, 0.3]` and p = 0.7 keep ids 1 and 2, since 0.5 < 0.7 and 0.5 + 0.3 ≥ 0.7.
+# Write top-p for one row of logits, (V,), and a p above 0 and at most 1, without `TopP`. Return
+# logits (V,): those of the nucleus as they were, all others `-inf`. Worked by hand, the logits
+# `[-1.61, -0.69, -1.20]`, whose probabilities are `[0.2, 0.5, 0.3]`, and p = 0.7:
 #
-# - The id that crosses p **stays**; so does at least one, always.
-# - **Equality.** A sum of exactly p is enough: four words of 25% each and p = 0.5 keep two.
-# - **Ties.** Of equal logits the lower ids count as likelier: those two are the lowest ids.
-# - **p = 1** changes nothing, not even for ids so unlikely that a rounded sum forgets them.
-# - The words are *not* sorted in the tensor, and must be where they were afterwards. Some may be
-#   `-inf` already. The caller's tensor is not changed.
+# | Sort: id | 1 | 2 | 0 |
+# | --- | --- | --- | --- |
+# | probability | 0.5 | 0.3 | 0.2 |
+# | sum so far | 0.5 | 0.8 | 1.0 |
+# | | stays | crosses 0.7, stays | goes |
+#
+# Back in the order of the ids: `[-inf, -0.69, -1.20]`.
+#
+# - The id that crosses p **stays**; so at least one id always does.
+# - **Equality.** A sum of exactly p is enough: of four words with 25% each, p = 0.5 keeps two.
+# - **Ties.** Of equal logits the lower ids come first: it keeps the two with the lowest ids.
+# - **p = 1** keeps every id. (A rounded sum can reach 1 early, and lose those behind.)
+# - Some logits may be `-inf` already. The caller's tensor is not changed.
 #
 # In the checks a sum is either exact or clearly off p: rounding never decides.
 
@@ -311,7 +312,8 @@ check.top_p(top_p)
 # </details>
 
 # %% [markdown]
-# Now the two distributions from before. The share stays about the same, the number adapts:
+# Now the distributions from before. Top-k fixes the number, whatever share that is; top-p asks for
+# a share of at least 90%, and the number adapts:
 
 # %%
 print(f"{'':12} TopK(3) keeps      TopP(0.9) keeps")
@@ -330,27 +332,29 @@ for name, row in (("peaked", peaked), ("as it was", logits), ("flat", flat)):
 # changes nothing, sometimes a lot.
 
 # %% [markdown] tags=["predict"]
-# **Predict.** Which of these pairs give the same logits in both orders: temperature and top-k?
-# Temperature and top-p?
+# **Predict.** Heat first and filter then, or filter first and heat then: do you get the same logits,
+# if the filter is top-k? And if it is top-p?
 #
 # <details><summary>Answer</summary>
 #
-# A temperature keeps the order of the words, so the k likeliest are the same before and after:
-# temperature and top-k may be swapped. But it moves probability about, and top-p counts
-# probability: heated first, the nucleus grows. Those two may not be swapped.
+# With top-k, yes: a temperature keeps the order of the words, so the k likeliest are the same before
+# and after. With top-p, no: a temperature moves probability about, and top-p counts probability.
+# Heated first, the nucleus grows.
 #
 # </details>
 
 # %%
 hot = Temperature(2)
-for cut in (TopK(4), TopP(0.9)):
-    first, last = cut(hot(logits)), hot(cut(logits))
+for keep in (TopK(4), TopP(0.9)):
+    first, last = keep(hot(logits)), hot(keep(logits))
     sizes = [int((row > -torch.inf).sum()) for row in (first, last)]
-    print(f"{cut!r:9} after Temperature(2): {sizes[0]} words   before it: {sizes[1]}")
+    answer = "the same logits" if torch.equal(first, last) else "not the same"
+    print(f"{keep!r:9} after heating: {sizes[0]} words, before: {sizes[1]}; {answer}")
 
 # %% [markdown]
-# With top-k and top-p, too, the order counts. Top-k first: the survivors' probabilities sum to 1
-# again, and top-p needs a share of *that*, which may be fewer words.
+# The order of top-k and top-p counts, too. After top-3, *mat* and *sofa* have 58.1% + 28.9% = 87.0%
+# of what is left: enough for p = 0.85. Among all words they have 52.1% + 25.9% = 78.0%, and top-p
+# needs *roof* as well:
 
 # %%
 for order in ([TopK(3), TopP(0.85)], [TopP(0.85), TopK(3)]):
@@ -366,7 +370,8 @@ for order in ([TopK(3), TopP(0.85)], [TopP(0.85), TopK(3)]):
 # Return logits (V,); the survivors' are divided by the temperature.
 #
 # Use `Temperature`, `TopK` and `TopP` from this project, or functions of your own. With our nine
-# words, temperature 2, k = 9 and p = 0.75, four words stay, and *mat* has the logit 1.55.
+# words, temperature 2, k = 5 and p = 0.75, top-k leaves five words and top-p three of them. Their
+# logits are 1.55, 1.2 and 0.8.
 
 
 # %% tags=["exercise"]
@@ -385,17 +390,28 @@ check.filtered(filtered)
 # %% [markdown] tags=["hint"]
 # <details><summary>Hint 6.3</summary>
 #
-# `Temperature(2)(logits)` is a tensor of logits again: hand it to the next. In nested calls
-# `f(g(x))` it is g, the inner one, that acts first.
+# A processor is made first, `Temperature(2)`, and called then: `Temperature(2)(logits)` is a tensor
+# of logits again. Hand it to the next. In nested calls `f(g(x))` it is g that acts first.
 #
 # </details>
 
 # %% [markdown]
 # ## Where systems disagree
 #
-# Both rules fit into one sentence, and yet programs that say "top-p 0.9" do different things. To
-# see it without rounding, take probabilities that are halves of each other, down to 1/256: their
-# sums 0.5, 0.75, 0.875, ... are exact. How many of the nine words stay?
+# Top-k and top-p fit into a sentence each, and yet programs that say "top-p 0.9" do different
+# things. To see it without rounding, take the probabilities 1/2, 1/4, ... down to 1/256, and 1/256
+# once more for the ninth word. The sums 0.5, 0.75, 0.875, ... are exact.
+
+# %% [markdown] tags=["predict"]
+# **Predict.** At p = 0.75 two words are "the smallest set with at least p". Which other numbers of
+# words could a program keep there, that is not plainly broken? And at p = 0.8?
+#
+# <details><summary>Answer</summary>
+#
+# Three at p = 0.75, where a sum has to be *more* than p. At p = 0.8, where the third word crosses p,
+# two, if that one is dropped. Both are in use.
+#
+# </details>
 
 # %%
 halves = torch.tensor([1 / 2**n for n in range(1, 9)] + [1 / 256], dtype=torch.float64)
@@ -411,23 +427,25 @@ for name, rule in rules.items():
     print(f"{name:30}" + "".join(f"{rule(p):<11}" for p in (0.3, 0.75, 0.8, 1)))
 
 # %% [markdown]
-# The first is the rule of the paper, and of transformers, AllenNLP and this project. The second is
-# what TransformerLens and x-transformers do. The third is OpenAI's own first GPT-2 code: at p = 0.8
-# it leaves 75% where at least 80% was asked for.
+# The first is the definition in the paper. The third leaves 75% at p = 0.8, where at least 80% was
+# asked for.
 #
-# Top-k has its own question, ties. Equal logits look like a curiosity, until the model computes in
-# bfloat16, which has eight bits for the digits. Here are two ways to choose on our nine words, and
-# what bfloat16 does to 50,257 logits:
+# Top-k has a question of its own, ties. Equal logits look like a curiosity, until a model computes in
+# bfloat16, which keeps eight binary digits of each. What matters is the k-th place. At how many
+# places of our text about the king does another id tie with it, so that more than k would stay?
 
 # %%
 tied = torch.tensor([1.0, 3.0, 1.0, 1.0, 0.0, -1.0, -1.0, -2.0, -3.0])  # (V,)
-every_tie = tied >= tied.topk(2).values[-1]  # how minGPT and transformers choose
+every_tie = tied >= tied.topk(2).values[-1]
 print("k = 2, exactly k:", int((TopK(2)(tied) > -torch.inf).sum()), "words")
 print("k = 2, all ties: ", int(every_tie.sum()), "words")
 
-coarse = next_logits.bfloat16().float()
-print("distinct logits in float32:  about", round(len(next_logits.unique()), -3))
-print("distinct logits in bfloat16: about", round(len(coarse.unique()), -3))
+for name, rows in (("float32", text_logits), ("bfloat16", text_logits.bfloat16())):
+    kept = (rows >= rows.topk(40).values[:, -1:]).sum(dim=-1)  # (T - 1,)
+    more = int((kept > 40).sum())
+    print(
+        f"k = 40, {name:8}: ties at {more} of {len(kept)} places, up to {kept.max()} ids stay"
+    )
 
 # %% [markdown]
 # Some edges look harmless and are not. A k above V, a p of 0: should a program stop, or guess what
@@ -445,20 +463,22 @@ except ValueError as error:
     print("TopP(0.0):", error)
 
 # %% [markdown]
+# Nobody is simply wrong. But a text can be repeated only by somebody who knows the answers, so a
+# project has to choose and say so. The docstrings of `TopK` and `TopP` say what ours chose.
+#
+# <details><summary>Who does what: a table to look things up</summary>
+#
 # | Question | Here | Elsewhere |
 # | --- | --- | --- |
-# | A sum equals p exactly | enough: the smallest set | one more: TransformerLens, x-transformers |
-# | The id that crosses p | stays | dropped: OpenAI's first code |
+# | A sum equals p exactly | enough: also transformers, AllenNLP | one more: TransformerLens, x-transformers |
+# | The id that crosses p | stays | dropped: OpenAI's first GPT-2 code |
 # | Ties at the k-th place | exactly k, lower ids | all stay: minGPT, nanoGPT, transformers |
 # | k above V | keeps everything | an error: CTranslate2 |
 # | p = 0 | an error, in words | one id: transformers |
 # | Temperature and filters | in the order you write | first: transformers; last: llama.cpp, labml |
 # | Neither k nor p given | no filter | top-k of 50, when sampling: transformers |
 #
-# Nobody is simply wrong. But a text can be repeated only by somebody who knows the answers, so a
-# project has to choose and say so. Ours takes the words of the definition (*the smallest set with
-# at least p; k ids*), keeps at least one id, and has no hidden defaults. It is written in the
-# docstrings of `TopK` and `TopP`.
+# </details>
 
 # %% [markdown] tags=["predict"]
 # **Predict.** After "opened the door and saw a", `TopP(0.95)` keeps more than 1,800 ids. You run
@@ -466,8 +486,8 @@ except ValueError as error:
 #
 # <details><summary>Answer</summary>
 #
-# At most 50, and fewer still, because top-p then drops 5% of what top-k has left. A default that
-# nobody wrote down does nearly all of the work.
+# At most 50, and rather fewer, because top-p then drops up to 5% of what top-k has left. A default
+# that nobody wrote down does nearly all of the work.
 #
 # </details>
 
@@ -488,20 +508,25 @@ for chain in ([TopP(0.95)], [TopK(50), TopP(0.95)]):
 #
 # $$\sum_j p_j^2,$$
 #
-# the chance that two independent draws agree. In a peaked distribution they mostly do: the
-# threshold is high and few ids pass. In a flat one they hardly ever do, and many pass. At least one
-# id always passes, since $\sum_j p_j \cdot p_j \le \max_i p_i$.
+# the chance that two independent draws agree. With `[0.9, 0.1]` both draws are the first word with
+# 0.81, both the second with 0.01: they agree with 0.82, and only the first word stays. With
+# `[0.5, 0.5]` they agree with 0.5, and both stay. At least one id always does, since
+# $\sum_j p_j \cdot p_j \le \max_i p_i$.
 
 # %% [markdown]
-# ### Exercise 6.4 · ★★☆ · 12 min
+# ### Exercise 6.4 · ★☆☆ · 8 min
 #
-# Write it for a **batch**: logits (R, V), one row a text, to logits (R, V). Rows are strangers:
-# each has its own threshold and would come out the same alone. An id that equals the threshold
-# stays; removed ids are `-inf`; the caller's tensor is not changed. (The checks contain no row in
-# which rounding decides.)
+# Write it for a **batch**: logits (R, V) to logits (R, V). Each row is a distribution of its own,
+# with its own threshold, and comes out as it would alone. An id that equals the threshold stays;
+# removed ids are `-inf`; the caller's tensor is not changed. (The checks contain no row in which
+# rounding decides.)
 #
-# Worked by hand: probabilities `[0.2, 0.5, 0.3]` have 0.04 + 0.25 + 0.09 = 0.38, and only id 1
-# stays. `[0.4, 0.2, 0.4]` have 0.36, and ids 0 and 2 stay.
+# Worked by hand, a batch of two rows:
+#
+# | logits | probabilities | threshold | stay |
+# | --- | --- | --- | --- |
+# | `[-1.61, -0.69, -1.20]` | `[0.2, 0.5, 0.3]` | 0.04 + 0.25 + 0.09 = 0.38 | id 1 |
+# | `[-0.92, -1.61, -0.92]` | `[0.4, 0.2, 0.4]` | 0.16 + 0.04 + 0.16 = 0.36 | ids 0 and 2 |
 
 
 # %% tags=["exercise"]
@@ -526,8 +551,8 @@ check.p_less(p_less)
 # </details>
 
 # %% [markdown]
-# A rule that is right on paper can still fail in floating point. Give n words the same probability
-# 1/n: the threshold is 1/n, too, and all should stay. Unless the sum of the squares is rounded up:
+# What is right on paper can still fail in floating point. Give n words the same probability 1/n: the
+# threshold is 1/n, too, and all should stay. Unless the sum of the squares is rounded up:
 
 # %%
 for n in range(2, 8):
@@ -536,21 +561,29 @@ for n in range(2, 8):
     print(f"n = {n}: keeps {n if share >= agree else 0}")
 
 # %% [markdown]
-# Five equal words, and nothing is left to draw from. This is why "every truncation keeps at least
+# Five or six equal words, and nothing is left to draw from. This is why "every filter keeps at least
 # one id" has to be a law of its own, and not a consequence that one hopes for.
 
 # %% [markdown]
 # ## On a real text
 #
-# Back to `storybook` and the two sentences about the king. How many ids does top-p keep at each
-# step? (The scale is logarithmic.)
+# Back to `storybook` and the two sentences about the king. How many ids does each filter keep before
+# each token? (The first token is missing, since nothing stands before it. The scale is logarithmic.)
 
 # %%
 sizes = (TopP(0.9)(text_logits) > -torch.inf).sum(dim=-1)  # (T - 1,)
+logprobs = text_logits.log_softmax(dim=-1)  # (T - 1, V)
+agree = (2 * logprobs).logsumexp(
+    dim=-1
+)  # (T - 1,): logarithm of the chance that two draws agree
 tokens = [tokenizer.decode([id]) for id in ids[1:]]
 picture = plots.along_text(
     tokens,
-    {"TopP(0.9)": sizes, "TopK(40)": [40] * len(tokens)},
+    {
+        "TopP(0.9)": sizes,
+        "TopK(40)": [40] * len(tokens),
+        "p-less": (logprobs >= agree[:, None]).sum(dim=-1),
+    },
     ylabel="ids kept before this token",
 )
 for axes in picture.figure.axes:
@@ -559,20 +592,20 @@ for axes in picture.figure.axes:
 picture
 
 # %% [markdown]
-# "Once upon a time there was a" leaves one or two ids; then, at *king*, the story is open and
-# hundreds are possible. A k of 40 is too large at the beginning and too small for most of the rest.
-#
-# Now texts. Noise is keyed by seed, step and id here, so with one seed all settings have the same
-# "luck": a choice changes only where the filter removes it.
+# "Once upon a time there was a" leaves top-p one or two ids; then, at *king*, the story is open and
+# hundreds stay. A k of 40 is too large at the beginning and too small for most of the rest. And p-less
+# is by far the strictest: it never keeps more than nine ids here, where top-p keeps up to 2,569.
 
 # %% [markdown] tags=["predict"]
-# **Predict.** Same prompt, same seed, p = 1 and p = 0.9. Will the two texts differ from the first
-# token on?
+# **Predict.** In `generate` the noise of a draw depends only on seed, step and id (notebook 5). So
+# with one seed, a filter changes a choice only where it removes what would have been chosen. Same
+# prompt, same seed, p = 1 and p = 0.9: will the two texts differ from the first token on?
 #
 # <details><summary>Answer</summary>
 #
-# No. They agree until p = 1 draws an id outside of the nucleus, which happens at most once in ten
-# steps on average. From there on they are different texts, since each goes on from its own words.
+# Probably not. They agree until p = 1 draws an id outside of the nucleus, which happens at most once
+# in ten steps on average; below at the ninth. From there on they are different texts, since each
+# goes on from its own words.
 #
 # </details>
 
@@ -584,9 +617,8 @@ settings = {
     "k = 40": [TopK(40)],
     "k = 5": [TopK(5)],
 }
-opening = "Once upon a time, there was a little"
 texts = {
-    name: generate(model, tokenizer, opening, Sample(*chain), max_new_tokens=45, seed=1)
+    name: generate(model, tokenizer, prompt, Sample(*chain), max_new_tokens=45, seed=0)
     for name, chain in settings.items()
 }
 for name, result in texts.items():
@@ -594,40 +626,45 @@ for name, result in texts.items():
     print(f"{name:9}...{lines[0]}", *lines[1:], sep="\n         ", end="\n\n")
 
 # %% [markdown]
-# p = 1 goes astray; p = 0.5 and k = 5 are safe and repeat themselves; p = 0.9 and k = 40 lie
-# between. The ranks show why. The rank of a token is its place among all 50,257 at its step:
+# "theTurkey Proud" is where p = 1 goes astray. p = 0.5 and k = 5 have nothing like it, but both say
+# twice that the little girl was very happy. p = 0.9 and k = 40 do neither here. (One seed proves
+# little: try others.) The *rank* of a token, its place among all 50,257 at its step, tells more:
 
 
 # %%
-def ranks(ids):
-    """The rank of each token but the first, which has none (0)."""
+def ranks(result):
+    """The rank of each drawn token; 0 for those of the prompt, which were given."""
+    all_ids, given = result.prompt_ids + result.ids, len(result.prompt_ids)
     with torch.no_grad():
-        logits = model(torch.tensor([ids]))[0, :-1]  # (T - 1, V)
-    own = logits.gather(-1, torch.tensor(ids[1:])[:, None])  # (T - 1, 1)
-    return [0, *((logits > own).sum(dim=-1) + 1).tolist()]
+        logits = model(torch.tensor([all_ids]))[0, :-1]  # (T - 1, V)
+    own = logits.gather(-1, torch.tensor(all_ids[1:])[:, None])  # (T - 1, 1)
+    places = (logits > own).sum(dim=-1) + 1  # (T - 1,)
+    return [0] * given + places[given - 1 :].tolist()
 
 
-def ranked_text(name):
-    """A text coloured by rank."""
-    all_ids = texts[name].prompt_ids + texts[name].ids
-    return plots.text_by_rank([tokenizer.decode([id]) for id in all_ids], ranks(all_ids))
-
-
-ranked_text("p = 1.0")
+for name, result in texts.items():
+    own = ranks(result)
+    print(
+        f"{name:8} {own.count(1)} of {len(result.ids)} tokens have rank 1, the last {max(own):5,}"
+    )
 
 # %%
-ranked_text("p = 0.5")
+for name in ("p = 1.0", "p = 0.5"):
+    all_ids = texts[name].prompt_ids + texts[name].ids
+    drawn = plots.text_by_rank(
+        [tokenizer.decode([id]) for id in all_ids], ranks(texts[name])
+    )
+    display(drawn)
 
 # %% [markdown]
-# With p = 0.5 nearly every token is among the first few. That is the trade: a smaller nucleus
-# makes fewer mistakes and fewer surprises. Holtzman et al. compared both with texts by people, and
-# used p = 0.95.
+# That is the trade: a smaller nucleus makes fewer mistakes and fewer surprises. Holtzman et al.
+# compared both with texts by people, and used p = 0.95.
 
 # %% [markdown]
 # ### One step, stage by stage
 #
-# `generate(..., trace=True)` keeps what every processor did. Here is one step with all three
-# filters, in the order in which they were written:
+# `generate(..., trace=True)` keeps what every processor did. Here is one step with a temperature and
+# both filters, in the order in which they were written:
 
 # %%
 chain = Sample(Temperature(0.7), TopK(6), TopP(0.8))
@@ -638,10 +675,20 @@ plots.next_token_bars(
 )
 
 # %% [markdown]
-# Read it from left to right. The temperature sharpens and removes nothing. Top-k leaves six ids and
-# shares out what the others had. Top-p sums up over those six only, and drops the rest.
+# From left to right: the temperature sharpens and removes nothing. Top-k leaves six ids and shares out
+# what the others had (the last bar: dotted while they are there, hatched once removed). Top-p sums up
+# over those six only, and keeps three.
+
+# %% [markdown] tags=["predict"]
+# **Predict.** After this prompt, TopP(0.9) alone keeps 1.25% of the vocabulary, about 630 ids. If a
+# temperature of 2 acts before it, does it keep twice as much, ten times as much, or more?
 #
-# And the other order? With a high temperature it makes all the difference:
+# <details><summary>Answer</summary>
+#
+# 69%, more than fifty times as much: some 35,000 ids. The temperature has lifted the whole tail, and
+# without it there is no 90%.
+#
+# </details>
 
 # %%
 print("share of the vocabulary that is left")
@@ -652,9 +699,8 @@ for T in (0.5, 1, 1.5, 2):
     print(f"T = {T:<4} {first.double().mean():20.2%} {last.double().mean():27.2%}")
 
 # %% [markdown]
-# At T = 2, "top-p 0.9" after the temperature keeps most of the vocabulary: the tail is back. This
-# is why some programs apply the temperature last, and why "T = 2, p = 0.9" means nothing without
-# the order.
+# At T = 2, "top-p 0.9" after the temperature keeps most of the vocabulary: the tail is back. With the
+# temperature last the nucleus stays what it was. So "T = 2, p = 0.9" means nothing without the order.
 
 # %% [markdown]
 # ## Now with OpenAI's GPT-2
@@ -687,8 +733,9 @@ if gpt2 is not None:
 # (TransformerLens, which ARENA uses, is one) put `<|endoftext|>`, also called BOS, in front of
 # every prompt unless told otherwise. It changes the numbers. The published ones were made without.
 #
-# The second fact is a *sampled* text, with top-k of 50 and temperature 1.5. Such a fact is soft: it
-# depends on the random numbers of one machine and one version of PyTorch.
+# The second published output is a *sampled* text, with top-k of 50 and temperature 1.5. It depends on
+# the random numbers of one machine and one version of PyTorch. Such a fact is *soft*: another text
+# would not mean that anybody is wrong.
 
 # %% tags=["needs-weights"]
 # S. Raschka, LLMs-from-scratch, chapter 5 (2024): torch.manual_seed(123), then top-k, then T
@@ -710,7 +757,7 @@ if gpt2 is not None:
 # %% [markdown]
 # ## What to remember
 #
-# - A tail of a few per cent a token spoils most texts: sampling needs a cut.
+# - A tail of a few per cent per token spoils most texts: sampling needs a filter.
 # - A removed id is `-inf`. The softmax renormalises; ratios among the survivors stay.
 # - **Top-k** keeps exactly k ids, whatever the distribution looks like.
 # - **Top-p** keeps the smallest set with at least p. The id that crosses p stays, and the number
@@ -727,10 +774,10 @@ if gpt2 is not None:
 # - Holtzman et al. 2019, *The Curious Case of Neural Text Degeneration*, arXiv:1904.09751: top-p,
 #   and why the likeliest text is a bad one.
 # - Hewitt et al. 2022, *Truncation Sampling as Language Model Desmoothing*, arXiv:2210.15191: the
-#   tail as smoothing that truncation undoes; ε and η cutoffs.
+#   tail as smoothing that a filter undoes; ε and η cutoffs.
 # - Nguyen et al. 2024, *Turning Up the Heat: Min-p Sampling*, arXiv:2407.01082: a threshold
 #   relative to the best id, for high temperatures.
-# - Tan et al. 2025, arXiv:2509.23234: p-less.
+# - Tan et al. 2025, *p-less Sampling*, arXiv:2509.23234: the threshold of exercise 6.4.
 
 # %% [markdown]
 # ## To go further

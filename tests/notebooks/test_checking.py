@@ -232,7 +232,9 @@ draw = Draws(
 def test_a_draw_is_judged_by_how_often_each_id_comes_up(capsys: pytest.CaptureFixture[str]) -> None:
     draw(lambda p: int(torch.multinomial(p, 1)))
     assert "draw is right" in capsys.readouterr().out
-    assert "Hint: You draw uniformly." in said(draw, _uniformly)
+    message = said(draw, _uniformly)
+    assert "Hint: You draw uniformly." in message
+    assert re.search(r"expected   \[cat 0.6, dog 0.3, sun 0.1\]\n +yours      \[cat 0.3\d+, dog", message)
     assert "Hint: You draw uniformly." in said(draw, lambda p: int(torch.rand(()) * len(p)))  # in another way
     assert "Hint" not in said(draw, lambda p: int(p.argmax()))
 
