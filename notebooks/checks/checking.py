@@ -118,7 +118,7 @@ class Check:
         try:
             outcome = self._outcome(function, given)
         except NotImplementedError as error:
-            if not str(error).startswith(f"Exercise {self.exercise}:"):
+            if str(error) and not str(error).startswith(f"Exercise {self.exercise}:"):
                 sentence = f"It calls something that is not written yet ({error})."
                 return Complaint(sentence, kind="NotImplementedError"), None
             line = f"NotImplementedError: {error}"  # and no traceback: the reader knows where the stub is

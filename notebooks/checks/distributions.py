@@ -70,7 +70,8 @@ class Draws(Check):
         return Complaint(sentence, values=True)
 
     def _shown(self, outcome: Any) -> Any:
-        return outcome / self.draws  # shares, to be compared with the probabilities
+        # shares, to be compared with the probabilities; or a value that is no id
+        return outcome / self.draws if isinstance(outcome, Tensor) and not outcome.is_floating_point() else outcome
 
     def _same(self, outcome: Any, other: Any) -> bool:
         if isinstance(outcome, Tensor) and isinstance(other, Tensor) and outcome.shape == other.shape:
