@@ -153,7 +153,7 @@ def heatmap(
         low = 0.0  # shares are read from 0 on
     if low == high:
         low, high = low - 0.5, high + 0.5
-    form = ".2f" if 0 <= low and high <= 1 else ".2g"  # shares have two places: 2.5e-05 would not fit
+    form = ".2f" if low >= 0 and high <= 1 else ".2g"  # shares have two places: 2.5e-05 would not fit
     side = min(0.62, 5.6 / len(columns))  # inches of a cell
     fits = side >= 0.36
     with house():

@@ -56,12 +56,16 @@ class Draws(Check):
     def _compare(self, expected: Tensor, outcome: Any) -> Complaint | None:
         if not isinstance(outcome, Tensor) or outcome.shape != expected.shape:
             return _complaint_about_ids(outcome, expected)
+        certain = bool((expected == 1).any())  # then there is nothing to test but that
+        if not certain and int((outcome > 0).sum()) == 1:
+            always = outcome.nonzero()[0].tolist()
+            sentence = f"In {self.draws} calls it always returns {always if expected.dim() > 1 else always[0]}: "
+            return Complaint(f"{sentence}nothing is drawn, or a seed is set in it.", kind="always the same")
         impossible = ((expected == 0) & (outcome > 0)).nonzero().tolist()
         if impossible:
             ids, times = impossible[0], int(outcome[tuple(impossible[0])])
             which = ids if expected.dim() > 1 else ids[0]
             return Complaint(f"In {times} of {self.draws} calls it returns {which}, which has the probability 0.")
-        certain = bool((expected == 1).any())  # then there is nothing more to test
         if certain or g_test(outcome.flatten().tolist(), expected.flatten().tolist()) > SIGNIFICANCE:
             return None
         sentence = f"In {self.draws} calls the ids do not come up as often as they should."

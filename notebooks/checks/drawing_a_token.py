@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .checking import Case, Check, Mistake
+from .comparing import Complaint, complaint_about, copy_of
 from .distributions import Draws
-
-WORDS = ["mat", "sofa", "roof", "dog", "moon", "cat", "sat", "the", "on"]
-
 
 # -- 5.1 --------------------------------------------------------------------------------------------------------------
 
@@ -57,6 +57,42 @@ def _left_side_or_last(probabilities: Tensor, u: float) -> int:
     return min(_left_side(probabilities, u), int(probabilities.nonzero().max()))
 
 
+def _left_side_or_end(probabilities: Tensor, u: float) -> int:
+    return min(_left_side(probabilities, u), len(probabilities) - 1)
+
+
+def _left_side_or_nothing(probabilities: Tensor, u: float) -> int | None:
+    place = _left_side(probabilities, u)
+    return place if place < len(probabilities) else None
+
+
+def _left_side_or_error(probabilities: Tensor, u: float) -> int:
+    return int(_exceeds(probabilities, u, False).nonzero()[0])
+
+
+def _nothing_when_none(probabilities: Tensor, u: float) -> int | None:
+    place = _past_the_end(probabilities, u)
+    return place if place < len(probabilities) else None
+
+
+def _error_when_none(probabilities: Tensor, u: float) -> int:
+    return int(_exceeds(probabilities, u, True).nonzero()[0])
+
+
+def _tested_before_adding(probabilities: Tensor, u: float) -> int | None:
+    before = [sum(probabilities.tolist()[:id]) for id in range(len(probabilities))]
+    return next((id for id, total in enumerate(before) if total > u), None)
+
+
+def _tested_before_adding_or_end(probabilities: Tensor, u: float) -> int:
+    id = _tested_before_adding(probabilities, u)
+    return len(probabilities) - 1 if id is None else id
+
+
+def _number_of_possible(probabilities: Tensor, u: float) -> int:
+    return min(_past_the_end(probabilities, u), int((probabilities > 0).sum()) - 1)
+
+
 def _first_when_none(probabilities: Tensor, u: float) -> int:
     return int(_exceeds(probabilities, u, True).int().argmax())
 
@@ -85,7 +121,7 @@ inverse_cdf = Check(
         {"probabilities": torch.tensor([0.5, 0.25, 0.25]), "u": 0.6},
         {"probabilities": torch.tensor([0.5, 0.25, 0.25]), "u": 0.5},
         {"probabilities": torch.tensor([0.0, 0.5, 0.5]), "u": 0.0},
-        {"probabilities": torch.tensor([0.5, 0.25, 0.249, 0.0]), "u": 0.9995},
+        {"probabilities": torch.tensor([0.0, 0.5, 0.499, 0.0]), "u": 0.9995},
     ],
     random=_sixty_fourths,
     mistakes=[
@@ -96,12 +132,52 @@ inverse_cdf = Check(
         ),
         Mistake(
             _left_side,
-            "torch.searchsorted stops at the first sum that reaches u; the rule wants one that exceeds it: see its "
-            "argument right. And where no sum does, it returns the size of the vocabulary, which is no id.",
+            "You take the first sum that reaches u (>=); the rule wants the first that exceeds it (>). (If you call "
+            "torch.searchsorted: see its argument right.) And where no sum does, the answer is the last possible id.",
         ),
         Mistake(
             _left_side_or_last,
             "The end is right, but equality is not: a sum that is just u does not exceed it. The sign is >.",
+        ),
+        Mistake(
+            _left_side_or_end,
+            "Two things: a sum that is just u does not exceed it, for the sign is >. And where no sum exceeds u, the "
+            "last id may have the probability 0: go back to one that is possible.",
+        ),
+        Mistake(
+            _left_side_or_nothing,
+            "Two things: a sum that is just u does not exceed it, for the sign is >. And where no sum exceeds u, an id "
+            "has to be returned as well: the last possible one.",
+        ),
+        Mistake(
+            _left_side_or_error,
+            "Two things: a sum that is just u does not exceed it, for the sign is >. And where no sum exceeds u, your "
+            "list of ids is empty: the answer there is the last possible one.",
+        ),
+        Mistake(
+            _nothing_when_none,
+            "Where rounding leaves every sum at or below u, nothing is returned. The answer there is the last id that "
+            "is not impossible.",
+        ),
+        Mistake(
+            _error_when_none,
+            "Where rounding leaves every sum at or below u, there is no first one to take. The answer there is the "
+            "last id that is not impossible.",
+        ),
+        Mistake(
+            _tested_before_adding,
+            "You compare u with the sum before this id's own probability is in it. Add first, then compare. And where "
+            "no sum exceeds u, an id has to be returned as well.",
+        ),
+        Mistake(
+            _tested_before_adding_or_end,
+            "You compare u with the sum before this id's own probability is in it, and so come one id too late. Add "
+            "first, then compare.",
+        ),
+        Mistake(
+            _number_of_possible,
+            "You count the ids that are possible. The last of them is not at that place if an impossible one comes "
+            "before it: ask for its position.",
         ),
         Mistake(
             _first_when_none,
@@ -143,10 +219,12 @@ def _race(logits: Tensor, u: Tensor) -> int:
 
 
 def _noisy_logits(generator: torch.Generator) -> Case:
-    logits = 2 * torch.randn(len(WORDS), generator=generator)
-    removed = torch.rand(len(WORDS), generator=generator) < 0.3
-    removed[int(torch.randint(0, len(WORDS), (1,), generator=generator))] = False
-    u = torch.rand(len(WORDS), generator=generator, dtype=torch.float64).clamp(min=1e-9)
+    """Of many ids, so that two wrong rules seldom choose the same; a fraction of them is removed."""
+    V = 24
+    logits = 2 * torch.randn(V, generator=generator)
+    removed = torch.rand(V, generator=generator) < 0.3
+    removed[int(torch.randint(0, V, (1,), generator=generator))] = False
+    u = torch.rand(V, generator=generator, dtype=torch.float64).clamp(min=1e-9)
     if int(torch.randint(0, 4, (1,), generator=generator)) == 0:  # the largest logits are far beyond what exp can hold
         logits = logits + 1000
     return {"logits": logits.masked_fill(removed, -torch.inf), "u": u}
@@ -184,13 +262,52 @@ def _plain_uniform(logits: Tensor, u: Tensor) -> int:
     return int((logits + u).argmax())
 
 
-gumbel_max = Check(
+def _noise_alone(logits: Tensor, u: Tensor) -> int:
+    return int(_noise(u).argmax())
+
+
+def _mirrored(logits: Tensor, u: Tensor) -> int:
+    return int((logits + _noise(1 - u)).argmax())
+
+
+def _base_ten(logits: Tensor, u: Tensor) -> int:
+    return int((logits - torch.log10(-torch.log10(u))).argmax())
+
+
+def _plus_log(logits: Tensor, u: Tensor) -> int:
+    return int((logits + torch.log(u)).argmax())
+
+
+def _smallest(logits: Tensor, u: Tensor) -> int:
+    return int((logits + _noise(u)).argmin())
+
+
+_UNSTEADY = "another id in each call"  # stands for an outcome
+
+
+class _FromItsArguments(Check):
+    """The check of a function that may use no chance but what it is given."""
+
+    def _outcome(self, function: Callable[..., Any], case: Case) -> Any:
+        again = [super(_FromItsArguments, self)._outcome(function, copy_of(case)) for _ in range(9)]
+        first = super()._outcome(function, case)
+        return first if all(complaint_about(first, other, 0.0) is None for other in again) else _UNSTEADY
+
+    def _compare(self, expected: Any, outcome: Any) -> Complaint | None:
+        if outcome is not _UNSTEADY:
+            return super()._compare(expected, outcome)
+        sentence = "Called ten times with the same logits and the same u, it does not choose the same id each time."
+        return Complaint(f"{sentence} Make the noise of u, and of nothing else.", kind="unsteady")
+
+
+gumbel_max = _FromItsArguments(
     exercise="5.2",
     name="gumbel_max",
     reference=_race,
     cases=[
         {"logits": torch.tensor([2.0, 1.0, 0.0]), "u": torch.tensor([0.3, 0.8, 0.1])},
         {"logits": torch.tensor([2.0, -torch.inf, 0.0, 1.0]), "u": torch.tensor([0.02, 0.999, 0.6, 0.5])},
+        {"logits": torch.tensor([3.0, 0.0]), "u": torch.tensor([0.5, 0.7])},
     ],
     random=_noisy_logits,
     mistakes=[
@@ -215,6 +332,19 @@ gumbel_max = Check(
             "The largest logit always wins here: no noise, or the same number for all ids. Each id needs its own u_i.",
         ),
         Mistake(_plain_uniform, "You add u itself, which never exceeds 1. Turn it into Gumbel noise first."),
+        Mistake(_noise_alone, "That is the largest noise: the logits have no part in it. Add the noise to them."),
+        Mistake(
+            _mirrored,
+            "1 - u is as uniform as u, so that your draws have the right distribution; but with the given u another id "
+            "is chosen. Use u itself.",
+        ),
+        Mistake(_base_ten, "Take natural logarithms, torch.log; yours are to base 10."),
+        Mistake(
+            _plus_log,
+            "log u is one logarithm, and it is negative: it pulls words down and lifts none. Gumbel noise takes two, "
+            "each with a minus sign before it.",
+        ),
+        Mistake(_smallest, "You choose the smallest sum; the largest wins."),
     ],
 )
 
@@ -286,6 +416,51 @@ def _chi_squared(counts: Tensor, probabilities: Tensor) -> float:
     return float(chi[(counts > 0) | (expected > 0)].sum())
 
 
+def _loop(counts: Tensor, probabilities: Tensor) -> float:
+    n, G = int(counts.sum()), 0.0
+    for seen, probability in zip(counts.tolist(), probabilities.tolist(), strict=True):
+        if seen:
+            G += 2 * seen * math.log(seen / (n * probability))
+    return G
+
+
+def _loop_over_all(counts: Tensor, probabilities: Tensor) -> float:
+    n = int(counts.sum())
+    pairs = zip(counts.tolist(), probabilities.tolist(), strict=True)
+    return 2 * math.fsum(seen * math.log(seen / (n * probability)) for seen, probability in pairs)
+
+
+def _ratio_upside_down(counts: Tensor, probabilities: Tensor) -> float:
+    return -2 * _half(counts, probabilities)
+
+
+def _n_is_the_number_of_words(counts: Tensor, probabilities: Tensor) -> float:
+    return float(2 * _terms(counts.double(), probabilities * len(counts)).sum())
+
+
+def _masked_by_probability(counts: Tensor, probabilities: Tensor) -> float:
+    possible = probabilities > 0
+    return float(2 * (counts * torch.log(counts / (probabilities * counts.sum())))[possible].sum())
+
+
+def _any_impossible(counts: Tensor, probabilities: Tensor) -> float:
+    return math.inf if bool((probabilities == 0).any()) else 2 * _half(counts, probabilities)
+
+
+def _plain_chi_squared(counts: Tensor, probabilities: Tensor) -> float:
+    expected = probabilities * counts.sum()
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
+def _to_base_ten(counts: Tensor, probabilities: Tensor) -> float:
+    return 2 * _half(counts, probabilities) / math.log(10)
+
+
+def _tiny_added(counts: Tensor, probabilities: Tensor) -> float:
+    expected = probabilities * counts.sum()
+    return float(2 * (counts * torch.log((counts + 1e-9) / (expected + 1e-9))).sum())
+
+
 g_statistic = Check(
     exercise="5.3",
     name="g_statistic",
@@ -322,15 +497,48 @@ g_statistic = Check(
         Mistake(
             _chi_squared, "This is Pearson's chi-squared, a good test too; the exercise asks for G, with logarithms."
         ),
+        Mistake(
+            _plain_chi_squared,
+            "This is Pearson's chi-squared. The exercise asks for G, with logarithms, and care where 0 is expected.",
+        ),
+        Mistake(
+            _loop,
+            "A Python number cannot be divided by 0. Look whether the expectation is 0 first: if the word has come up "
+            "nevertheless, G is math.inf.",
+        ),
+        Mistake(
+            _loop_over_all,
+            "Python's math.log refuses 0, and a Python number cannot be divided by 0. Leave out the words with a count "
+            "of 0, and look whether the expectation is 0 first.",
+        ),
+        Mistake(
+            _ratio_upside_down, "The ratio is upside down, so that G is negative: it is log(O / E), not log(E / O)."
+        ),
+        Mistake(
+            _n_is_the_number_of_words,
+            "n is the number of draws, which is the sum of the counts. You took the number of words.",
+        ),
+        Mistake(
+            _masked_by_probability,
+            "Your mask keeps the possible words; it should keep those that came up. A count of 0 gives NaN, and an "
+            "impossible word that came up has to give inf.",
+        ),
+        Mistake(
+            _any_impossible,
+            "A word of probability 0 is no reason for inf by itself: only if it has come up all the same.",
+        ),
+        Mistake(_to_base_ten, "Take the natural logarithm; yours is to base 10."),
+        Mistake(
+            _tiny_added,
+            "A small number added against the logarithm of 0 also hides the impossible: there G has to be inf. Leave "
+            "out the words with a count of 0 instead.",
+        ),
     ],
     tolerance=1e-4,
 )
 
 
 # -- 5.4 --------------------------------------------------------------------------------------------------------------
-
-
-_ANY = 1e9  # a tolerance that makes `complaint_about` look at types only
 
 
 def _law_of_two(probabilities: Tensor) -> Tensor:
@@ -391,6 +599,14 @@ def _left_over_to_the_last(probabilities: Tensor) -> list[int]:
     return [first, _one(rest, u / sum(rest)) if u < sum(rest) else last]
 
 
+def _left_over_to_the_end(probabilities: Tensor) -> list[int]:
+    weights = probabilities.tolist()
+    first = _one(weights, _u())
+    rest = _without(weights, first)
+    u = _u()
+    return [first, _one(rest, u / sum(rest)) if u < sum(rest) else len(rest) - 1]
+
+
 def _sorted_pair(probabilities: Tensor) -> list[int]:
     weights = probabilities.tolist()
     first = _one(weights, _u())
@@ -399,8 +615,7 @@ def _sorted_pair(probabilities: Tensor) -> list[int]:
 
 def _noisy_probabilities(probabilities: Tensor) -> list[int]:
     noise = _noise(torch.rand(len(probabilities), dtype=torch.float64))
-    noisy = (probabilities + noise).masked_fill(probabilities == 0, -torch.inf)
-    return [int(id) for id in noisy.topk(2).indices]
+    return [int(id) for id in (probabilities + noise).topk(2).indices]
 
 
 def _evenly(probabilities: Tensor) -> list[int]:
@@ -408,6 +623,43 @@ def _evenly(probabilities: Tensor) -> list[int]:
     first = _one(weights, _u())
     rest = [1.0 if weight else 0.0 for weight in _without(weights, first)]
     return [first, _one(rest, _u())]
+
+
+def _both_again(probabilities: Tensor) -> list[int]:
+    weights = probabilities.tolist()
+    pair = [0, 0]
+    while pair[0] == pair[1]:
+        pair = [_one(weights, _u()), _one(weights, _u())]
+    return pair
+
+
+def _cut_out(probabilities: Tensor) -> list[int]:
+    weights = probabilities.tolist()
+    first = _one(weights, _u())
+    return [first, _one(weights[:first] + weights[first + 1 :], _u())]
+
+
+def _softmax_of_the_rest(probabilities: Tensor) -> list[int]:
+    weights = probabilities.tolist()
+    first = _one(weights, _u())
+    return [first, _one([math.exp(weight) for weight in _without(weights, first)], _u())]
+
+
+def _softmax_without_the_first(probabilities: Tensor) -> list[int]:
+    weights = probabilities.tolist()
+    first = _one(weights, _u())
+    return [first, _one([0.0 if id == first else math.exp(weight) for id, weight in enumerate(weights)], _u())]
+
+
+def _last_first(probabilities: Tensor) -> list[int]:
+    weights = probabilities.tolist()
+    first = _one(weights, _u())
+    return [_one(_without(weights, first), _u()), first]
+
+
+def _two_likeliest(probabilities: Tensor) -> list[int]:
+    weights = probabilities.tolist()
+    return sorted(range(len(weights)), key=lambda id: -weights[id])[:2]
 
 
 draw_two = Draws(
@@ -440,11 +692,42 @@ draw_two = Draws(
             "What remains after the first id sums to less than 1, and the last id gets the share that is missing. "
             "Divide by the sum before the second draw.",
         ),
+        Mistake(
+            _left_over_to_the_end,
+            "What remains after the first id sums to less than 1, and the share that is missing goes to the last id, "
+            "even if it is taken. Divide by the sum before the second draw.",
+        ),
         Mistake(_sorted_pair, "The order is lost: the id that was drawn first comes first. Do not sort."),
         Mistake(
             _noisy_probabilities,
             "Gumbel noise belongs on logits, and the logarithms of the probabilities are some. On the probabilities "
             "themselves it drowns them.",
+        ),
+        Mistake(
+            _both_again,
+            "If the two are equal you draw both again, which makes the likely ids rarer as the first one than they "
+            "should be. Keep the first, and draw the second again.",
+        ),
+        Mistake(
+            _cut_out,
+            "When the first id is cut out, the ids behind it move up by one place: your second is a place in the rest, "
+            "and no id. Put 0 in its place instead.",
+        ),
+        Mistake(
+            _softmax_of_the_rest,
+            "A softmax of probabilities gives others, and e to the 0 is 1: the first id can come again. To renormalise "
+            "is to divide by the sum.",
+        ),
+        Mistake(
+            _softmax_without_the_first,
+            "The softmax is for logits. Of probabilities it makes others, nearly equal ones; to renormalise is to "
+            "divide by the sum.",
+        ),
+        Mistake(_last_first, "The two have changed places: the id that was drawn first comes first."),
+        Mistake(
+            _two_likeliest,
+            "In every call these are the two likeliest ids. Draw both; and set no seed in the function, which makes "
+            "all draws equal.",
         ),
         Mistake(_evenly, "Your second id ignores the probabilities of what is left: it is drawn evenly."),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from decoding import TopK, TopP
+from decoding import Temperature, TopK, TopP
 
 from .checking import Case, Check, Mistake
 
@@ -32,7 +32,8 @@ def _first(logits: Tensor, m: int) -> Tensor:
 
 
 def _top_k_case(generator: torch.Generator) -> Case:
-    logits = (2 * torch.randn(len(WORDS), generator=generator)).round()  # whole numbers: ties
+    scale = (2.0, 0.5)[int(torch.randint(2, (1,), generator=generator))]  # some ties, and hardly anything else
+    logits = (scale * torch.randn(len(WORDS), generator=generator)).round()
     logits[torch.rand(len(WORDS), generator=generator) < 0.15] = _GONE
     logits[int(torch.randint(len(WORDS), (1,), generator=generator))] = 3.0
     return {"logits": logits, "k": int(torch.randint(1, 13, (1,), generator=generator))}
@@ -52,8 +53,46 @@ def _stops_for_large_k(logits: Tensor, k: int) -> Tensor:
     return _first(logits, k)
 
 
+def _values_with_their_indices(logits: Tensor, k: int) -> Tensor:
+    best = logits.topk(min(k, len(logits)))
+    return torch.full_like(logits, _GONE).scatter(0, best.indices, best.values)
+
+
+def _filled(logits: Tensor, k: int, filling: float) -> Tensor:
+    """The survivors, whatever they are, and `filling` everywhere else."""
+    survivors = _ranked(logits)[:k]
+    return torch.full_like(logits, filling).scatter(0, survivors, logits[survivors])
+
+
+def _values_with_their_indices_and_stops(logits: Tensor, k: int) -> Tensor:
+    best = logits.topk(k)
+    return torch.full_like(logits, _GONE).scatter(0, best.indices, best.values)
+
+
 def _zeros(logits: Tensor, k: int) -> Tensor:
-    return torch.where(_first(logits, k) == _GONE, torch.zeros_like(logits), logits)
+    return _filled(logits, k, 0.0)
+
+
+def _a_billion(logits: Tensor, k: int) -> Tensor:
+    return _filled(logits, k, -1e9)
+
+
+def _one_too_few(logits: Tensor, k: int) -> Tensor:
+    return _first(logits, k - 1)
+
+
+def _above_the_kth(logits: Tensor, k: int) -> Tensor:
+    ranked = logits.sort(descending=True).values
+    return logits.masked_fill(logits <= ranked[min(k, len(ranked)) - 1], _GONE)
+
+
+def _sorted_by_value(logits: Tensor, k: int) -> Tensor:
+    ranked = logits.sort(descending=True).values
+    return ranked.masked_fill(torch.arange(len(ranked)) >= k, _GONE)
+
+
+def _only_the_k(logits: Tensor, k: int) -> Tensor:
+    return logits.sort(descending=True).values[:k]
 
 
 def _removes_the_best(logits: Tensor, k: int) -> Tensor:
@@ -85,8 +124,8 @@ top_k = Check(
     name="top_k",
     reference=lambda logits, k: TopK(k)(logits),
     cases=[
-        {"logits": torch.tensor([0.7, 3.1, -1.5, 2.4, 0.3, 1.6, -0.4, -3.0, -2.2]), "k": 3},
-        {"logits": torch.tensor([1.0, 2.0, 0.0, 1.0, 1.0, -1.0, 1.0, -2.0, -3.0]), "k": 3},
+        {"logits": torch.tensor([1.0, 5.0, 3.0, 4.0]), "k": 2},  # both are worked in the text
+        {"logits": torch.tensor([1.0, 3.0, 1.0, 1.0]), "k": 2},
         {"logits": torch.tensor([0.5, 2.0, 0.0, -1.0, 1.0, -4.0, -5.0, -2.0, -3.0]), "k": 50},
     ],
     random=_top_k_case,
@@ -106,7 +145,36 @@ top_k = Check(
             "`topk` refuses a k above the size of the vocabulary. Such a k keeps everything: cut it down to the "
             "size first.",
         ),
+        Mistake(
+            _values_with_their_indices,
+            "The right number of ids stays, but where equal logits compete, not always the lowest: `topk` promises no "
+            "order among equals. Sort, with stable=True.",
+        ),
+        Mistake(
+            _values_with_their_indices_and_stops,
+            "Two things: `topk` refuses a k above the size of the vocabulary, and it promises no order among equals, "
+            "of which the lower ids should stay. Sort all ids, with stable=True, and take the front.",
+        ),
         Mistake(_zeros, "A logit of 0 is not “removed”: e^0 = 1, so it may even gain. Use -inf."),
+        Mistake(
+            _a_billion,
+            "-1e9 is a logit like any other: where all are as small, it has a probability again, and nobody can tell "
+            "whether the id was removed. Use -inf.",
+        ),
+        Mistake(_one_too_few, "You keep one id too few: a slice [:n] already stops before its end."),
+        Mistake(
+            _above_the_kth,
+            "The k-th itself stays, too, and you keep only what is larger. But >= alone would let every tie in: "
+            "choose ids, not values.",
+        ),
+        Mistake(
+            _sorted_by_value,
+            "You return the logits in sorted order, so they belong to other words. Put them back where they came from.",
+        ),
+        Mistake(
+            _only_the_k,
+            "You return the k survivors alone. Return all V places, in the order of the ids, with -inf for the others.",
+        ),
         Mistake(_removes_the_best, "You remove the k likeliest and keep the rest; it should be the other way round."),
         Mistake(_keeps_the_worst, "You keep the k smallest logits: sort from the largest to the smallest."),
         Mistake(
@@ -170,6 +238,10 @@ def _top_p_case(generator: torch.Generator) -> Case:
 
 def _mass(logits: Tensor) -> Tensor:
     return logits.double().softmax(dim=-1)[_ranked(logits)].cumsum(dim=-1)
+
+
+def _right(logits: Tensor, p: float) -> Tensor:
+    return logits if p == 1.0 else _first(logits, 1 + int((_mass(logits) < p).sum()))
 
 
 def _stops_short(logits: Tensor, p: float) -> Tensor:
@@ -238,6 +310,30 @@ def _probabilities_after_top_p(logits: Tensor, p: float) -> Tensor:
     return TopP(p)(logits).softmax(dim=-1)
 
 
+def _a_billion_for_top_p(logits: Tensor, p: float) -> Tensor:
+    kept = _right(logits, p)
+    return torch.where((kept == _GONE) & (logits != _GONE), torch.full_like(logits, -1e9), kept)
+
+
+def _without_shift(logits: Tensor, p: float) -> Tensor:
+    beyond = logits.softmax(dim=-1)[_ranked(logits)].cumsum(dim=-1) >= p
+    beyond[0] = False
+    return _first(logits, int((~beyond).sum()))
+
+
+def _sorted_the_wrong_way_back(logits: Tensor, p: float) -> Tensor:
+    ids = _ranked(logits)
+    return _without_exception(logits, p)[ids][ids]
+
+
+def _flipped(logits: Tensor, p: float) -> Tensor:
+    return _right(logits.flip(0), p).flip(0)
+
+
+def _in_place_top_p(logits: Tensor, p: float) -> Tensor:
+    return logits.copy_(_without_exception(logits, p))
+
+
 def _without_exception(logits: Tensor, p: float) -> Tensor:
     return _first(logits, 1 + int((logits.softmax(dim=-1)[_ranked(logits)].cumsum(dim=-1) < p).sum()))
 
@@ -247,7 +343,7 @@ top_p = Check(
     name="top_p",
     reference=lambda logits, p: TopP(p)(logits),
     cases=[
-        {"logits": torch.tensor([0.2, 0.05, 0.0, 0.3, 0.0, 0.4, 0.05, 0.0, 0.0]).log(), "p": 0.6},
+        {"logits": torch.tensor([0.2, 0.5, 0.3]).log(), "p": 0.7},  # worked in the text
         {"logits": _FOUR_EQUAL, "p": 0.5},
         {"logits": torch.tensor([0.0, 1.0, 6.0, 0.5, 0.0, -1.0, -2.0, -3.0, -4.0]), "p": 0.3},
         {"logits": torch.tensor([0.0, 1.0, 60.0, 0.5, 0.0, -1.0, -2.0, -3.0, -4.0]), "p": 1.0},
@@ -262,6 +358,11 @@ top_p = Check(
             _stops_short_unguarded,
             "You drop the id that crosses p. It stays: the sum has to reach p. And where the first id alone holds more "
             "than p, nothing at all is left.",
+        ),
+        Mistake(
+            _without_shift,
+            "Only the first id is safe in yours; of the others, the one that reaches p goes as well. It always stays: "
+            "that is one id more than there are sums below p. (A mask on the sums has to be shifted by one place.)",
         ),
         Mistake(
             _strictly_short,
@@ -303,6 +404,23 @@ top_p = Check(
         Mistake(
             _probabilities_after_top_p,
             "You return probabilities. Return logits: the survivors as they were, so that another filter may follow.",
+        ),
+        Mistake(
+            _a_billion_for_top_p,
+            "-1e9 is a logit like any other, and nobody can tell whether the id was removed. Use -inf.",
+        ),
+        Mistake(
+            _sorted_the_wrong_way_back,
+            "Indexing the sorted row by the ids is not the way back: it reads from those places. Write to them.",
+        ),
+        Mistake(
+            _flipped,
+            "Of equal logits you keep the higher ids: in an ascending order, flipped or not, ties come the wrong way "
+            "round. Sort with descending=True and stable=True.",
+        ),
+        Mistake(
+            _in_place_top_p,
+            "Make a new tensor, by `logits.clone()` or `masked_fill` (without the underscore), and change that one.",
         ),
         Mistake(
             _without_exception,
@@ -357,6 +475,26 @@ def _cooled_filters_only(logits: Tensor, temperature: float, k: int, p: float) -
     return _in_order(logits, temperature, k, p) * temperature
 
 
+def _not_heated(logits: Tensor, temperature: float, k: int, p: float) -> Tensor:
+    return TopP(p)(TopK(k)(logits))
+
+
+def _probabilities_at_the_end(logits: Tensor, temperature: float, k: int, p: float) -> Tensor:
+    return _in_order(logits, temperature, k, p).softmax(dim=-1)
+
+
+def _divides_in_place(logits: Tensor, temperature: float, k: int, p: float) -> Tensor:
+    return _in_order(logits.div_(temperature), 1.0, k, p)
+
+
+def _a_list(logits: Tensor, temperature: float, k: int, p: float) -> list[object]:
+    return [Temperature(temperature), TopK(k), TopP(p)]
+
+
+def _made_with_logits(logits: Tensor, temperature: float, k: int, p: float) -> Tensor:
+    return TopP(TopK(Temperature(logits, temperature), k), p)  # type: ignore[arg-type, call-arg, return-value]
+
+
 filtered = Check(
     exercise="6.3",
     name="filtered",
@@ -365,7 +503,7 @@ filtered = Check(
         {
             "logits": torch.tensor([3.1, 2.4, 1.6, 0.7, 0.3, -0.4, -1.5, -2.2, -3.0]),
             "temperature": 2.0,
-            "k": 9,
+            "k": 5,
             "p": 0.75,
         },
         {
@@ -387,8 +525,8 @@ filtered = Check(
         ),
         Mistake(
             _p_before_k,
-            "Your top-p counts on the probabilities of all words. It comes last and sees only what top-k has left: "
-            "those probabilities sum to 1 again.",
+            "You apply top-p before top-k, so it counts on the probabilities of all words. It comes last and sees only "
+            "what top-k has left: those probabilities sum to 1 again.",
         ),
         Mistake(_multiplied, "You multiply by the temperature; logits are divided by it."),
         Mistake(
@@ -399,6 +537,23 @@ filtered = Check(
         Mistake(
             _cooled_filters_only,
             "The right ids stay, but the survivors lost their temperature: return the divided logits.",
+        ),
+        Mistake(_not_heated, "The temperature does nothing in yours: divide the logits by it before anything else."),
+        Mistake(
+            _probabilities_at_the_end,
+            "You return probabilities. Return logits: the softmax comes after all filters.",
+        ),
+        Mistake(
+            _divides_in_place,
+            "`logits /= t` divides the caller's own tensor. `logits = logits / t` makes a new one.",
+        ),
+        Mistake(
+            _a_list, "You return the processors. Call each with what the one before has made, and return the logits."
+        ),
+        Mistake(
+            _made_with_logits,
+            "If it is a processor that complains: it is made with its number alone, and the logits come in a second "
+            "pair of brackets, TopK(3)(logits).",
         ),
     ],
     words=WORDS,
@@ -445,7 +600,7 @@ def _without_keepdim(logits: Tensor) -> Tensor:
 
 
 def _no_squares(logits: Tensor) -> Tensor:
-    p = logits.double().softmax(dim=-1)
+    p = logits.softmax(dim=-1)
     return logits.masked_fill(p < p.sum(dim=-1, keepdim=True), _GONE)
 
 
@@ -473,14 +628,49 @@ def _p_less_zeros(logits: Tensor) -> Tensor:
     return kept.masked_fill(kept == _GONE, 0.0)
 
 
+def _column_sums(logits: Tensor) -> Tensor:
+    p = logits.double().softmax(dim=-1)
+    return logits.masked_fill(p < (p * p).sum(dim=0, keepdim=True), _GONE)
+
+
+def _logits_against_threshold(logits: Tensor) -> Tensor:
+    p = logits.double().softmax(dim=-1)
+    return logits.masked_fill(logits < (p * p).sum(dim=-1, keepdim=True), _GONE)
+
+
+def _keeps_the_unlikely(logits: Tensor) -> Tensor:
+    return logits.masked_fill(_row_by_row(logits) != _GONE, _GONE)
+
+
+def _probabilities_after_p_less(logits: Tensor) -> Tensor:
+    p = logits.softmax(dim=-1)
+    return p.masked_fill(_row_by_row(logits) == _GONE, 0.0)
+
+
+def _masked_probabilities(logits: Tensor) -> Tensor:
+    return logits.softmax(dim=-1).masked_fill(_row_by_row(logits) == _GONE, _GONE)
+
+
+def _renormalised_after_p_less(logits: Tensor) -> Tensor:
+    return _row_by_row(logits).softmax(dim=-1)
+
+
+def _times_the_mask(logits: Tensor) -> Tensor:
+    return logits * (_row_by_row(logits) != _GONE)
+
+
+def _in_place_p_less(logits: Tensor) -> Tensor:
+    return logits.copy_(_row_by_row(logits))
+
+
 p_less = Check(
     exercise="6.4",
     name="p_less",
     reference=_row_by_row,
     cases=[
-        {"logits": torch.tensor([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]]).log()},
+        {"logits": torch.tensor([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]]).log()},  # worked in the text
         {"logits": torch.tensor([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4], [0.1, 0.1, 0.8]]).log()},
-        {"logits": torch.stack([_FOUR_EQUAL, torch.tensor([9.0, 0, 0, 0, 0, 0, 0, 0, 0])])},
+        {"logits": torch.stack([_FOUR_EQUAL, torch.tensor([4.0, 0, 0, 0, 0, 0, 0, 0, 0])])},
     ],
     random=_p_less_case,
     mistakes=[
@@ -496,7 +686,8 @@ p_less = Check(
         ),
         Mistake(
             _no_squares,
-            "The probabilities of a row sum to 1. It is their squares that are summed.",
+            "Your threshold is so high that hardly any id passes. The probabilities of a row sum to 1, and `norm` is a "
+            "root: it is the sum of their squares itself.",
         ),
         Mistake(
             _mean,
@@ -511,6 +702,37 @@ p_less = Check(
         ),
         Mistake(_squares_of_logits, "The rule is about probabilities: softmax first."),
         Mistake(_p_less_zeros, "A logit of 0 is not “removed”: e^0 = 1. Use -inf."),
+        Mistake(
+            _column_sums,
+            "Your threshold sums down the columns, over rows that have nothing to do with each other. Sum over the "
+            "words of each row, dim=-1, and keep the dimension.",
+        ),
+        Mistake(
+            _logits_against_threshold,
+            "You compare logits with the threshold. It is a probability: compare probabilities, and return logits.",
+        ),
+        Mistake(_keeps_the_unlikely, "Your mask is inverted: the ids below the threshold go, the others stay."),
+        Mistake(
+            _probabilities_after_p_less,
+            "You return probabilities. Decide by them, but return logits: the survivors as they were.",
+        ),
+        Mistake(
+            _masked_probabilities,
+            "You mask the probabilities. Decide by them, and mask the logits.",
+        ),
+        Mistake(
+            _renormalised_after_p_less,
+            "You return probabilities, renormalised. Stop one step earlier: return the logits, some of them -inf.",
+        ),
+        Mistake(
+            _times_the_mask,
+            "A product with a mask of truth values makes removed logits 0, and e^0 = 1 (and -inf times 0 is NaN). "
+            "`masked_fill` puts -inf there.",
+        ),
+        Mistake(
+            _in_place_p_less,
+            "Make a new tensor, by `masked_fill` (without the underscore) or `logits.clone()`, and change that one.",
+        ),
     ],
     words=WORDS,
 )

@@ -19,7 +19,7 @@ from pathlib import Path
 folders = [Path.cwd(), *Path.cwd().parents]
 roots = [folder for folder in folders if (folder / "notebooks" / "checks").is_dir()]
 if not roots:
-    raise SystemExit("Open this notebook in the project's folder; see notebooks/README.md")
+    raise SystemExit("Open this notebook in the project's folder; its README says how.")
 sys.path[:0] = [str(roots[0]), str(roots[0] / "notebooks")]
 
 # %%
@@ -43,9 +43,7 @@ from weights import official
 
 # %%
 words = ["mat", "sofa", "roof", "dog", "moon", "cat", "sat", "the", "on"]
-logits = torch.tensor(
-    [3.1, 2.4, 1.6, 0.7, 0.3, -0.4, -1.5, -2.2, -3.0]
-)  # (V,): a logit for each word
+logits = torch.tensor([3.1, 2.4, 1.6, 0.7, 0.3, -0.4, -1.5, -2.2, -3.0])  # (V,)
 
 for word, logit in zip(words, logits.tolist(), strict=True):
     print(f"{word:5} {logit:5.1f}")
@@ -141,12 +139,12 @@ print(words[logits.argmax()], words[probabilities.argmax()])
 # **Sampling** draws a word: in the long run each comes up as often as its probability says. The post does it with
 # `torch.multinomial`. A *seed* makes the draws repeatable; another seed would give others.
 
-# %%
+# %% tags=["varies"]
 torch.manual_seed(1)
 drawn = torch.multinomial(probabilities, num_samples=12, replacement=True)  # (12,)
 print(" ".join(words[index] for index in drawn))
 
-# %%
+# %% tags=["varies"]
 drawn = torch.multinomial(probabilities, num_samples=300, replacement=True)  # (300,)
 counts = torch.bincount(drawn, minlength=len(words))  # (V,)
 plots.frequencies(counts, probabilities, words.__getitem__, title="300 draws")
@@ -396,7 +394,7 @@ def write(model, tokenizer, prompt, max_new_tokens, temperature=0, seed=None):
 # %%
 print(write(model, tokenizer, "Once upon a time", max_new_tokens=30))
 
-# %%
+# %% tags=["varies"]
 for seed in (1, 2):
     text = write(model, tokenizer, "Once upon a time", 30, temperature=0.8, seed=seed)
     print(f"[seed {seed}]", text)
@@ -425,7 +423,7 @@ print(generate(model, tokenizer, "Once upon a time", Greedy(), max_new_tokens=30
 #
 # </details>
 
-# %%
+# %% tags=["varies"]
 prompt = torch.tensor([tokenizer.encode("Hello, I'm a language model,")])  # (1, T)
 
 torch.manual_seed(0)
@@ -443,7 +441,7 @@ for line in sorted(different)[:4]:
 # %% [markdown]
 # Not one position is safe. So often does each agree with the line of eval mode:
 
-# %%
+# %% tags=["varies"]
 in_eval_mode = model(prompt)[0].argmax(dim=-1).tolist()  # (T,)
 agree = [sum(line[t] == id for line in lines) for t, id in enumerate(in_eval_mode)]
 labels = [f"after {name(id)}" for id in prompt[0].tolist()]

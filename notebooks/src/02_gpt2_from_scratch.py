@@ -47,21 +47,18 @@ torch.set_printoptions(precision=2, sci_mode=False)
 #
 # ```
 # ids       (B, T)      whole numbers
-#  │
-#  │ wte + wpe          a vector for each word, plus one for its place
+#  │ wte + wpe          a vector per word, plus one for its place
 #  ▼
 #  x        (B, T, C)   the residual stream: a vector for each position
-#  │
-#  ├─► ln_1 ─► attention ─┐                                     ┐
-#  +◄─────────────────────┘   looks back at earlier positions   │ one block:
-#  │                                                            │ GPT-2 has 12,
+#  ├─► ln_1 ─► attention ─┐                                     ┐ one block;
+#  +◄─────────────────────┘   looks back at earlier positions   │ GPT-2 has 12,
 #  ├─► ln_2 ─► MLP ───────┐                                     │ storybook 6
 #  +◄─────────────────────┘   each position by itself           ┘
 #  │
 #  │ ln_f               the last LayerNorm
-#  │ wteᵀ               compare with the vector of every word
+#  │ wteᵀ               compare with every word's vector
 #  ▼
-# logits    (B, T, V)   a number for each word that could come next
+# logits    (B, T, V)   a number for every possible next word
 # ```
 #
 # The names are those in OpenAI's files. Read the picture again whenever you are lost.
@@ -196,10 +193,9 @@ print(torch.tensor([1.0, 2.0]) @ w.T)
 
 # %% [markdown]
 # We write the queries by hand. *cat* looks for nothing. *sat* looks for an animal: who sat?
-# *on* looks for an action. The last *the* wants to know what comes next, so it looks for a
-# place and a little for an animal. Keys and values are simply the words' vectors, all with
-# D = 4 numbers. We leave the positions out of them, so that the numbers stay round. A linear
-# layer could not do that: it gives the two *the* different queries only because of `wpe`.
+# *on* looks for an action. The last *the* looks for a place and a little for an animal. Keys
+# and values are the words' vectors, without `wpe`, so that the numbers stay round. (In a first
+# block the two *the* have different queries only because `wpe` was added.)
 
 # %%
 sentence = ["the", "cat", "sat", "on", "the"]
@@ -214,20 +210,18 @@ q = torch.tensor(
 )  # (T, D)
 k = v = wte[ids]  # (T, D) each
 
-scores = q @ k.T / math.sqrt(4)  # (T, T): row t looks, column s is looked at
+scores = q @ k.T / math.sqrt(4)  # D = 4; (T, T): row t looks, column s is looked at
 print(scores)
 
 # %% [markdown]
-# The row of *sat* has one large score, in the column of *cat*. Why the division by $\sqrt D$,
-# here by 2? A sum of D random terms is about $\sqrt D$ times as large as one of them. So the
-# scores of wide vectors would be large, and the softmax would put everything on a single word
-# (Vaswani et al. 2017).
+# The row of *sat* has one large score, in the column of *cat*. Why divide by $\sqrt D$, here 2?
+# A sum of D random terms is about $\sqrt D$ times as large as one of them. The scores of wide
+# vectors would be so large that the softmax puts everything on one word (Vaswani et al. 2017).
 
 # %% [markdown]
-# **The causal mask.** GPT-2 learns to guess the next word at every position at once. If a
-# position could see the words that follow, it would not have to guess. So row t may only look
-# at the columns 0 to t. All later columns get the score $-\infty$, *before* the softmax makes
-# each row sum to 1.
+# **The causal mask.** GPT-2 learns to guess the next word at every position at once. A position
+# that saw the words that follow would not have to guess. So row t may only look at the columns
+# 0 to t. Later columns get the score $-\infty$, *before* the softmax makes each row sum to 1.
 
 # %% [markdown]
 # ### Exercise 2.1 · ★☆☆ · 5 min
@@ -364,8 +358,8 @@ for places, text in [(0 * wpe, "without positions"), (wpe, "with positions")]:
 #
 # <details><summary>Answer</summary>
 #
-# Head 0 has the first two columns of every position. `view` moves nothing. It cuts the row of
-# twelve numbers in two, so head 0 would get all of position 0 and half of position 1.
+# Head 0 has the first two columns of every position. `view` moves nothing, it only cuts: head 0
+# would get the first six of the twelve numbers, all of position 0 and half of position 1.
 #
 # </details>
 
@@ -444,9 +438,9 @@ check.attention(attention)
 # %% [markdown]
 # ## 5. The MLP: every position by itself
 #
-# Attention moves things; what it computes with them is only a mean. The MLP computes. It widens
-# the vector from C to I = 4 C, bends every number, and goes back to C. Without the bend the
-# two layers would be one: a product of two matrices is a matrix.
+# Attention moves things and takes means. The MLP computes. It widens the vector from C to
+# I = 4 C, bends every number, and goes back to C. Without the bend the two layers would be one:
+# a product of two matrices is a matrix.
 #
 # The bend is the GELU (Hendrycks & Gimpel 2016), a soft ReLU:
 
@@ -464,8 +458,8 @@ plots.lines(
 
 # %% [markdown]
 # The exact GELU is $h\,\Phi(h)$, where $\Phi$ is the normal distribution's cumulative
-# probability. OpenAI trained GPT-2 with an approximation from the same paper, which needs no
-# $\Phi$:
+# probability; that is PyTorch's default. It differs by less than 0.001 from the approximation
+# with which OpenAI trained GPT-2 (further down we measure what that does):
 #
 # $$\mathrm{GELU}(h) \approx \tfrac12\,h\left(1 + \tanh\left(\sqrt{2/\pi}\,
 # (h + 0.044715\,h^3)\right)\right)$$
@@ -510,17 +504,6 @@ check.mlp(mlp)
 # </details>
 
 # %% [markdown]
-# How far is the approximation off? PyTorch has both, and its default is the exact one:
-
-# %%
-difference = (F.gelu(h) - F.gelu(h, approximate="tanh")).abs().max()
-print(f"at most {difference:.4f}")
-
-# %% [markdown]
-# That is small, and no rounding error: the weights were trained around one of the two. Further
-# down we measure what the other one does to a model.
-
-# %% [markdown]
 # ## 6. A block
 #
 # A block is attention and then an MLP, each with a LayerNorm of its own in front. The line
@@ -528,8 +511,8 @@ print(f"at most {difference:.4f}")
 # reads a *normalised copy* of the stream and **adds** its answer to the stream itself.
 #
 # In the Transformer of 2017 the LayerNorm stood behind the sum, in the stream (post-norm).
-# GPT-2 moved it in front of the parts (pre-norm). From the first vector to the last there is
-# now nothing but sums, and deep stacks are easier to train (Xiong et al. 2020).
+# GPT-2 moved it in front of the parts (pre-norm). Now the stream itself is nothing but sums,
+# and deep stacks are easier to train (Xiong et al. 2020).
 
 # %% [markdown]
 # ### Exercise 2.4 · ★★☆ · 5 min
@@ -574,9 +557,8 @@ check.block(block)
 # is the product of that vector and the word's row of `wte`, the table that we began with. It is
 # large where both point the same way, and a long row has more of it.
 #
-# We go on from section 4 (and leave LayerNorms out). Attention has added "a place, and an
-# animal" to the last *the*. An MLP, here with a single number inside, concludes: a *thing* to
-# be on.
+# We go on from section 4, without LayerNorms. Attention has added "a place, and an animal" to
+# the last *the*. An MLP, here with a single number inside, concludes: a *thing* to be on.
 
 # %%
 found = (pattern @ v)[-1]  # (C,): what the last "the" carries after attention
@@ -590,17 +572,16 @@ for word, before, after in zip(words, wte @ found, wte @ stream, strict=True):
 # %% [markdown]
 # Without the MLP the model would say *on* again. With it, *mat* is the first choice.
 #
-# One table in two places: that is called *tying* (Press & Wolf 2016). It saves many
-# parameters, and what is learned about a word as input helps it as output.
+# One table in two places: that is called *tying* (Press & Wolf 2016). It saves parameters, and
+# what is learned about a word as input helps it as output.
 
 # %% [markdown]
 # ## A real checkpoint
 #
 # That was all of GPT-2. [The blog
 # post](https://github.com/kapilsh/kapilsh.github.io/blob/f1c84578b30c/_posts/2024-07-19-logits-to-text.md)
-# loads its model with one line, `GPT2.from_pretrained()`. Here is what that line does, for the
-# bundled model `storybook`. Its file is a dictionary from names to tensors, in the format
-# *safetensors*:
+# loads its model with `GPT2.from_pretrained()`. Here is what that line does, for the bundled
+# model `storybook`. Its file, in the format *safetensors*, has a tensor for each name:
 
 # %%
 tensors = {
@@ -614,22 +595,21 @@ for name, tensor in sorted(tensors.items()):
         print(f"{name:24} {tuple(tensor.shape)!s:14} {tensor.numel():>12,}")
 
 # %% [markdown]
-# You know every one of them. `h.0` is the first block, and `h.1` to `h.5` look the same.
-# `c_attn` goes from 256 to 768 = 3 · 256 columns. And `attn.c_proj` is square, (256, 256).
+# You know every one of them. `h.0` is the first block; `h.1` to `h.5` look the same. And
+# `attn.c_proj` is square.
 #
-# There is no `lm_head.weight`. Programs have warned that it is missing ([transformers
-# #3799](https://github.com/huggingface/transformers/issues/3799)). It is not: the head is
-# `wte`. A file that had it would store the same matrix twice.
+# There is no `lm_head.weight`. Programs have warned that it is missing ([issue 3799 of
+# transformers](https://github.com/huggingface/transformers/issues/3799)). It is not: the head
+# is `wte`. A file that had it would store the same matrix twice.
 
 # %% [markdown] tags=["predict"]
-# **Predict.** Which part has the most parameters: the words' table, the six attentions, or the
-# six MLPs? Take a guess from the list above.
+# **Predict.** What has the most parameters: the words' table, the six attentions, or the six
+# MLPs?
 #
 # <details><summary>Answer</summary>
 #
-# The table, by far: 50257 rows of 256 are 12.9 of 17.7 million. The attentions have 1.6
-# million, the MLPs twice as many. In a bigger GPT-2 the blocks win. They grow with C², the
-# table only with C.
+# The table: 50257 rows of 256 are 12.9 of 17.7 million. The attentions have 1.6 million, the
+# MLPs twice as many. In a bigger GPT-2 the blocks win: they grow with C², the table with C.
 #
 # </details>
 
@@ -659,8 +639,8 @@ plots.bars(
 # %% [markdown]
 # ## The network, put together
 #
-# Here is the whole of GPT-2 as one function of plain tensors, for one text. It uses PyTorch's
-# own attention and GELU in the place of yours. Read it with the first picture beside it.
+# Here is the whole of GPT-2 as one function of plain tensors, for one text, with PyTorch's own
+# attention and GELU in the place of yours. Read it with the first picture beside it.
 
 
 # %%
@@ -694,9 +674,9 @@ def network(tensors: dict[str, Tensor], ids: Tensor, config: GPT2Config, gelu=ta
 
 
 # %% [markdown]
-# Is it right? A network that is nearly right writes nearly right text. So looking at text is
-# no test. The test is **parity**: the same logits as an implementation that one trusts, but for
-# rounding. Ours is `GPT2`, which the project's tests compare with transformers.
+# Is it right? A network that is nearly right writes nearly right text, so text is no test. The
+# test is **parity**: the same logits, but for rounding, as an implementation that one trusts.
+# Ours is `GPT2`, which the project's tests compare with transformers.
 
 # %%
 text = (
@@ -757,8 +737,8 @@ for version, (weights, gelu) in versions.items():
 # %% [markdown]
 # ## What the heads look at
 #
-# Patterns can be looked at. We go through the model once more and keep, in each block, the
-# pattern of each head and the stream that comes out.
+# We go through the model once more and keep, in each block, the pattern of each head and the
+# stream that comes out.
 
 # %%
 text = "One day, Tim had a red ball. Then Mia took the red"
@@ -780,9 +760,9 @@ patterns = torch.stack(patterns)  # (layers, H, T, T)
 print(tuple(patterns.shape))
 
 # %% [markdown]
-# A head cannot look at nothing, we said. Head 6 of block 2 (both counted from 0) gives most of
-# its 1 to the first token, whatever the text is about. Such heads are common in language
-# models. The usual reading: they have found nothing, and put it where it does no harm.
+# A head cannot look at nothing, we said. Here head 6 of block 2 (both counted from 0) gives
+# most of its 1 to the first token. That is common in language models. The usual reading: the
+# head has found nothing, and puts it where it does no harm.
 
 # %%
 first = patterns[2, 6]
@@ -819,17 +799,15 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# The head from above looks at the first token. The others look at a name, at the token before,
-# at the verb, and, in the last block, at *ball*. Be careful with the word *because*: a pattern
-# shows where a head looks, not what the model makes of it. But it fits what happens to the
-# prediction.
+# After the head from above: one that looks at a name, one at the token before, one at the verb,
+# and, in the last block, one at *ball*. A pattern shows where a head looks, not what the model
+# makes of it. But it fits what happens to the prediction:
 
 # %% [markdown]
 # ## What each block adds
 #
 # All blocks add to one stream, and the head can read the stream after any of them. What would
-# the model say if it stopped there? (This is called the *logit lens*.) We ask at the last
-# position; what the others predict is in [notebook 1](01_logits_to_text.ipynb).
+# the model say at the last position if it stopped there? (This is called the *logit lens*.)
 
 # %%
 [ball] = tokenizer.encode(" ball")
@@ -847,19 +825,19 @@ plots.lines(
     xlabel="after block",
     ylabel='probability of " ball"',
     title=f"{text} ...",
-    alt="Probability of ' ball' after each block: below 0.03 up to block 3, 0.19 after block 4, "
+    alt="Probability of ' ball' after each block: below 0.02 up to block 3, 0.19 after block 4, "
     "0.90 after block 5.",
 )
 
 # %% [markdown]
-# Up to block 3 the model would say *and*. Block 4 puts *ball* in front, and block 5, whose head
-# looks at it, makes it sure.
+# Up to block 3 the model would say *and*. Block 4 puts *ball* in front, and block 5, with the
+# head that looks at it, makes it sure.
 
 # %% [markdown]
 # ## Now with OpenAI's GPT-2
 #
-# The same code, other numbers. The smallest GPT-2 has 12 blocks, 12 heads, C = 768. Even
-# without its weights we can count what it must have:
+# The same code, other numbers: 12 blocks, 12 heads, C = 768. Even without its weights we can
+# count them:
 
 # %%
 with torch.device("meta"):  # shapes only, no memory behind them
@@ -925,7 +903,6 @@ if big is not None:
 # - Put your own `attention`, `mlp` and `block` into `network`, and measure the parity again.
 # - Why does block 5, head 7 look at *ball*: because it came after *red* before, or because it
 #   is a thing that one can take? Change the sentence until you know.
-# - Compare `gpt2/model.py`, the same network as modules, with the function above.
 
 # %% [markdown]
 # ## Papers and further reading

@@ -2,15 +2,15 @@
 # # 3. Greedy decoding and the cache
 #
 # **Goal.** You can write the loop that makes a language model write, know what each of its steps costs with and
-# without a cache, and know why this loop runs in circles.
+# without a cache, and know why it often runs in circles.
 #
 # **Time** 60 minutes · **Needs** [1. From logits to text](01_logits_to_text.ipynb); for section 3 also attention, from
 # [2. GPT-2 from scratch](02_gpt2_from_scratch.ipynb) · **Next**
 # [4. Temperature and entropy](04_temperature_and_entropy.ipynb)
 #
-# *Greedy* decoding takes the likeliest word, appends it, and asks again. Nothing could be simpler, and three things
-# about it are surprising: the best words do not make the best sentence, the obvious loop does the same work over and
-# over, and the text that it writes tends to say the same again, and again, and again.
+# *Greedy* decoding takes the likeliest word, appends it, and asks again. Three things about it are surprising: the best
+# words do not make the best sentence, the obvious loop does the same work over and over, and its text tends to say the
+# same again, and again, and again.
 
 # %% tags=["setup"]
 import sys
@@ -19,7 +19,7 @@ from pathlib import Path
 folders = [Path.cwd(), *Path.cwd().parents]
 roots = [folder for folder in folders if (folder / "notebooks" / "checks").is_dir()]
 if not roots:
-    raise SystemExit("Open this notebook in the project's folder; see notebooks/README.md")
+    raise SystemExit("Open this notebook in the project's folder; its README says how.")
 sys.path[:0] = [str(roots[0]), str(roots[0] / "notebooks")]
 
 # %%
@@ -51,9 +51,11 @@ from gpt2.config import PUBLISHED
 # %% [markdown]
 # ## 1. The loop, on ten words
 #
-# The nine words of notebook 1, and a full stop that ends a text. This time we write down a whole model: for every
-# word, how likely each word is to come next. Such a model looks at the last word only. It is called a *bigram* model,
-# and all of it fits into a table.
+# The nine words of notebook 1, and a full stop that ends a text. This time we write down a whole model, as a table: for
+# every word, how likely each word is to come next. A model that looks at the last word only is called a *bigram* model.
+#
+# In the picture a frame marks the likeliest next word of every row, the one that greedy decoding takes. (In the row "sat"
+# two are equally likely, and the first is framed: more on that below.)
 
 # %%
 words = ["mat", "sofa", "roof", "dog", "moon", "cat", "sat", "the", "on", "."]
@@ -70,10 +72,6 @@ table[[on, stop], the] = 1.0
 table[[mat, sofa, roof, moon], stop] = 1.0
 toy = TableModel.bigram(table.log(), n_positions=40)  # log(p) will do as a logit
 
-# %% [markdown]
-# Here it is as a picture, without its zeros. In each row a frame marks the likeliest next word: the one that greedy
-# decoding takes. Put a finger on a row, go to its frame, read the word above, go to that word's row.
-
 # %%
 picture = plots.heatmap(
     torch.where(table > 0, table, torch.nan),
@@ -84,8 +82,8 @@ picture = plots.heatmap(
     scale="probability",
     title="A model in a table: the likeliest next word of every row is framed",
     alt="Table of next-word probabilities, a row for each last word. The likeliest next "
-    "words: after the, cat (0.4); after cat, sat (0.4); after dog, sat (0.9); after sat, on "
-    "(0.5, as likely as the full stop); after on, the (1).",
+    "words: after the, cat (0.4); after cat, sat (0.4); after dog, sat (0.9); after sat, "
+    "on (0.5, as likely as the full stop); after on, the (1).",
 )
 axes = picture.figure.axes[0]
 for row, column in enumerate(table.argmax(dim=1).tolist()):
@@ -94,19 +92,19 @@ for row, column in enumerate(table.argmax(dim=1).tolist()):
 picture
 
 # %% [markdown] tags=["predict"]
-# **Predict.** Follow the frames with a finger, from "the". What does greedy decoding write in eight steps? And if it
-# went on for a thousand?
+# **Predict.** Put a finger on the row "the", go to its frame, read the word below, go to that word's row, and so on.
+# What does greedy decoding write in eight steps? And if it went on for a thousand?
 #
 # <details><summary>Answer</summary>
 #
 # "cat sat on the cat sat on the", and so on for ever. The next word depends on the last one only, so once a word comes
-# back, all that followed it comes back, too. With ten words that has to happen within ten steps, unless a full stop
-# ends the text first. Among 50,257 words and with a longer memory it does not *have* to happen. It does all the same,
-# as section 4 shows.
+# back, all that followed it comes back, too. A model with a longer memory does not *have* to go round in circles. It often
+# does all the same, as section 4 shows.
 #
 # </details>
 
 # %%
+# `generate_ids` takes ids and returns ids; `generate`, further down, takes and returns text
 greedy_ids = generate_ids(toy, [[the]], Greedy(), max_new_tokens=8, eos_id=stop)[0].ids
 " ".join(words[id] for id in greedy_ids)
 
@@ -125,31 +123,30 @@ greedy_ids = generate_ids(toy, [[the]], Greedy(), max_new_tokens=8, eos_id=stop)
 # <details><summary>Answer</summary>
 #
 # "cat sat on": 0.40 · 0.40 · 0.50 = 0.08. "dog sat on": 0.35 · 0.90 · 0.50 = 0.1575, nearly twice as much. Greedy writes
-# the first. It could not know that a dog nearly always sits and a cat may do otherwise: the table says so one row later.
+# the first. It could not know that a dog nearly always sits: the table says so one row later.
 #
 # </details>
 
 # %%
-# every text of up to three words, the likeliest first
+# `law` lists every text that can come out, with its probability, the likeliest first
 texts = law(Sample(), toy, [the], max_new_tokens=3, eos_id=stop)
 best = dict(list(texts.items())[:8])
+labels = [" ".join(words[id] for id in ids) for ids in best]
 plots.bars(
-    [" ".join(words[id] for id in ids) for ids in best],
+    [f"greedy:  {label}" if label == "cat sat on" else label for label in labels],
     list(best.values()),
     xlabel="probability of the text after “the”",
     title=f"The likeliest 8 of {len(texts)} texts of at most three words",
-    alt="Bar chart of the likeliest texts after the: dog sat on and dog sat full stop 0.1575 "
-    "each, cat full stop and cat on the 0.12, mat full stop 0.10, cat sat on and cat sat "
-    "full stop 0.08, sofa full stop 0.05.",
+    alt="Bar chart of the likeliest texts after the: dog sat on and dog sat full stop "
+    "0.1575 each, cat full stop and cat on the 0.12, mat full stop 0.10, cat sat on "
+    "(the greedy text) and cat sat full stop 0.08, sofa full stop 0.05.",
 )
 
-# %% [markdown]
-# "cat sat on", the text of the best words, shares sixth place. A search that keeps several beginnings
-# alive, *beam search*, would have found "dog sat on", which looks worse after one word and better after two. A later
-# notebook builds it. (That the likeliest text is also the one people like best is another question, and the answer is
-# often no.)
-
 # %% [markdown] tags=["predict"]
+# "cat sat on", the text of the best words, shares sixth place. A search that keeps several beginnings alive, *beam
+# search*, would have found "dog sat on", which looks worse after one word and better after two. A later notebook builds
+# it.
+#
 # ### Ties
 #
 # After "sat", "on" and "." are equally likely. Somebody has to decide, and always in the same way, or the same
@@ -159,30 +156,30 @@ plots.bars(
 #
 # <details><summary>Answer</summary>
 #
-# "cat sat .", and nothing more. One tie decides between a text that ends and one that never does. With 50,257 real
+# "cat sat .", and nothing more: one tie decides between a text that ends and one that never does. With 50,257 real
 # logits exact ties are rare. *Near* ties are not: section 3 comes back to them.
 #
 # </details>
 
 # %%
-first = int(table[sat].argmax())
-# the same search, from the other end
-last = len(words) - 1 - int(table[sat].flip(0).argmax())
-print("the lowest of the best ids:", words[first], "   the highest:", words[last])
+# a hair on top of every logit, the more the higher the id, decides a tie and nothing else
+other_ties = TableModel.bigram(table.log() + 1e-9 * torch.arange(10), n_positions=40)
+ids = generate_ids(other_ties, [[the]], Greedy(), max_new_tokens=8, eos_id=stop)[0].ids
+" ".join(words[id] for id in ids)
 
 # %% [markdown]
 # ### Exercise 3.1 · ★★☆ · 10 min
 #
-# Write the loop. `model` is a function that takes a list of T ids and returns logits of shape (T, V), as GPT-2 does
-# for one row: row t belongs to the id that follows ids[0], …, ids[t].
+# Write the loop. `model` is a function that takes a list of T ids and returns logits of shape (T, V): one text, without
+# the batch axis of notebook 1. Row t, counted from 0, is about the id that follows ids[0], …, ids[t].
 #
 # - At every step, append the id with the highest logit behind the *whole* text so far; of equal ones the lowest.
 # - Stop behind `eos_id`, or when there are `max_new_tokens` new ids (at least 1), whichever comes first.
 # - Return the new ids as a list of whole numbers, without the prompt. If `eos_id` was chosen, it is the last of them.
 # - An `eos_id` within the prompt ends nothing. Leave the caller's `prompt` as it is.
 #
-# Example: a model that counts up, so that i + 1 always has the highest logit after i. Then
-# `greedy(model, [2, 3], max_new_tokens=4, eos_id=0)` is `[4, 5, 6, 7]`, and with `eos_id=5` it is `[4, 5]`.
+# Example: a model whose next id is the sum of all ids so far, modulo 10. Then
+# `greedy(model, [1, 2], max_new_tokens=4, eos_id=0)` is `[3, 6, 2, 4]`, and with `eos_id=6` it is `[3, 6]`.
 
 
 # %% tags=["exercise"]
@@ -211,7 +208,8 @@ check.greedy(greedy)
 # <details><summary>Hint 3.1</summary>
 #
 # Make a copy of the prompt and let that grow. In each round call the model with all of it, take the last row, and turn
-# its argmax into an `int`. Look for `eos_id` right after appending. A slice leaves the prompt out at the end.
+# its argmax into an `int` (`topk(1)` promises nothing about ties). Compare what you have just appended with `eos_id`. A
+# slice leaves the prompt out at the end.
 #
 # </details>
 
@@ -224,11 +222,13 @@ check.greedy(greedy)
 # $$n + (n+1) + \dots + (n+m-1) = m\,n + \frac{m(m-1)}{2}$$
 #
 # positions: it grows with the *square* of m. Yet a step adds but one id. If everything that was computed for the others
-# could be kept, the prompt's n positions and one for each new id would do, except for the last: n + m − 1.
+# could be kept, the n positions of the prompt and one for each new id would do. The last new id needs none, since nobody
+# asks what follows it: n + m − 1.
 
 # %% [markdown] tags=["predict"]
-# **Predict.** The tutorial's prompt, "Hello, I'm a language model,", has 8 ids. How many positions does the naive loop
-# compute for 22 new ones? How many different ones are there?
+# **Predict.** The prompt of the
+# [blog post](https://github.com/kapilsh/kapilsh.github.io/blob/f1c84578b30c/_posts/2024-07-19-logits-to-text.md), "Hello,
+# I'm a language model,", has 8 ids. How many positions does the naive loop compute for 22 new ones? How many would do?
 #
 # <details><summary>Answer</summary>
 #
@@ -265,7 +265,8 @@ plots.lines(
 
 # %% [markdown]
 # Now with a real model, the small one that comes with this project, and a clock. `Uncached(model)` is the naive loop.
-# The times are those of the machine that ran the cell, and differ on yours.
+# The times differ from machine to machine. They do not grow quite as the positions do: many positions at once keep a
+# processor busier than one alone, and every step has a fixed price.
 
 # %%
 model = GPT2.from_pretrained("storybook")
@@ -288,23 +289,20 @@ for count in (20, 60, 120):
     print(f"{count:4} new ids   naive {seconds[0]:.2f} s   with a cache {seconds[1]:.2f} s")
 
 # %% [markdown]
-# The seconds do not grow quite as the positions do: many positions at once keep a processor busier than one alone, and
-# every step has a fixed price. The longer the text, the more the square shows.
-
-# %% [markdown]
 # ## 3. The cache
 #
 # What may be kept? In GPT-2 a position looks at other positions in one place only: attention, where its query meets
-# their *keys* and gathers their *values*. The causal mask lets it look back, never ahead. Take these keys and values
-# of a text, in every layer, first for its first 5 ids, then for 8.
+# their *keys* and gathers their *values*. The causal mask lets it look back, never ahead. Take the keys and values of all
+# positions of a text, in each of the six blocks. Then replace one id, " time", and see which of them move.
 
 # %%
 text = "Once upon a time there was a little"
 ids = tokenizer.encode(text)
+other = ids[:3] + tokenizer.encode(" hill") + ids[4:]
 
 
 def keys_and_values(ids):
-    """Keys and values, side by side, of all positions: (layers, T, 2 C)."""
+    """Keys and values, side by side, of all positions: (blocks, T, 2 C)."""
     found = []
 
     def keep(module, inputs, output):
@@ -318,46 +316,39 @@ def keys_and_values(ids):
     return torch.stack(found)
 
 
-five, eight = keys_and_values(ids[:5]), keys_and_values(ids)
-five.shape, eight.shape
+before, after = keys_and_values(ids), keys_and_values(other)
+moved = (after - before).norm(dim=-1) / before.norm(dim=-1)  # (blocks, T)
+moved.shape
 
 # %% [markdown] tags=["predict"]
-# **Predict.** Layer 6 computes its keys from what layer 5 made of the text, which came from layer 4, and so on. Three
-# more ids stand behind the text now. Have the keys and values of the first five positions changed? In which layers?
+# **Predict.** Block 5 computes its keys from what block 4 made of the text, which came from block 3, and so on down to
+# block 0. The id at position 3 is another one now. At which positions do keys and values change, and in which blocks?
 #
 # <details><summary>Answer</summary>
 #
-# In none. Position 5 sees positions 1 to 5 in *every* layer, so nothing behind it ever reaches it. In a model without
-# a causal mask, such as BERT, every new word changes all positions, and there is nothing to keep.
+# At positions 0 to 2 in none: in *every* block a position sees itself and those before it, so nothing behind it ever
+# reaches it. Position 3 changes in all blocks. Those behind it change from block 1 on; in block 0 nothing has been
+# looked at yet. In a model without a causal mask, such as BERT, a new word changes all positions, and there is nothing
+# to keep.
 #
 # </details>
 
 # %%
-torch.allclose(five, eight[:, :5], atol=1e-4)
-
-# %% [markdown]
-# To see the mask at work, replace one id, the fourth, and look at how far keys and values move, at every position and in
-# every layer.
-
-# %%
-other = ids[:3] + tokenizer.encode(" hill") + ids[4:]
-moved = (keys_and_values(other) - eight).norm(dim=-1) / eight.norm(dim=-1)  # (layers, T)
+columns = [names(id) for id in ids]
+columns[3] = "time→hill"
 plots.heatmap(
     moved.round(decimals=2),
-    rows=[f"layer {number + 1}" for number in range(len(moved))],
-    columns=[names(id) for id in ids],
+    rows=[f"block {number}" for number in range(len(moved))],
+    columns=columns,
     scale="change, as a share",
     title="What changes in keys and values when “ time” becomes “ hill”",
-    alt="Heat map of the relative change of keys and values, six layers by eight positions, "
-    "when the fourth id is replaced. Positions one to three do not change in any layer. "
-    "Position four changes in all layers; those behind it in every layer but the first.",
+    alt="Heat map of the relative change of keys and values, six blocks by eight "
+    "positions, when the id at position 3 is replaced. Positions 0 to 2 do not change in "
+    "any block. Position 3 changes in all; those behind it in every block but block 0.",
 )
 
 # %% [markdown]
-# Nothing moves to the left of the change. In the first layer only position 4 itself moves, since nothing has been looked
-# at yet; from the second layer on, everything behind it.
-#
-# So the past is settled. For a new id the model needs that id's own query, key and value in each layer, and all older
+# So the past is settled. For a new id the model needs that id's own query, key and value in each block, and all older
 # keys and values, which it has computed before: the *key/value cache*. Old queries are never asked for again.
 
 # %% [markdown]
@@ -372,9 +363,10 @@ plots.heatmap(
 # 3. The output of shape (D,) is the sum of the values, each times its weight. Return the output, the new keys and the
 #    new values, in this order.
 #
-# Example with D = 1: q = [0], k = [5], v = [30], keys [[1], [2]], values [[10], [20]]. All three scores are 0, each
-# weight is 1/3, and the output is [20]; the new keys are [[1], [2], [5]]. S may be 0: the first id of a text sees itself
-# alone. Change none of the arguments.
+# Example with D = 4: q = [2, 0, 0, 0], k = [0, 1, 0, 0], v = [30, 0, 0, 0], keys [[1, 0, 0, 0], [0, 0, 1, 0]], values
+# [[10, 0, 0, 0], [20, 0, 0, 0]]. The three keys times q give 2, 0 and 0, the scores are 1, 0 and 0, the weights 0.576,
+# 0.212 and 0.212, and the output is [16.36, 0, 0, 0]. S may be 0: the first id of a text sees itself alone. Change none
+# of the arguments.
 
 
 # %% tags=["exercise"]
@@ -401,8 +393,8 @@ check.attend_with_cache(attend_with_cache)
 # <details><summary>Hint 3.2</summary>
 #
 # `k[None]` has the shape (1, D), and `torch.cat` puts matrices below one another. A matrix (S + 1, D) times a vector (D,)
-# is a vector (S + 1,): a score for each id. The same goes for weights (S + 1,) times a matrix (S + 1, D). A mask is not
-# needed: the newest id may see everything that is there.
+# is a vector (S + 1,): a score for each id. The same goes for weights (S + 1,) times a matrix (S + 1, D). The newest id may
+# see everything that is there: no mask.
 #
 # </details>
 
@@ -416,25 +408,25 @@ check.attend_with_cache(attend_with_cache)
 # %%
 running = model.open()
 for piece in (text, " bird"):  # the whole prompt in one call, then one id of our choice
-    logits = running.extend(torch.tensor([tokenizer.encode(piece)]))
+    new = torch.tensor([tokenizer.encode(piece)])  # (1, T)
+    logits = running.extend(new)  # (1, 1, V)
     best = names(int(logits.argmax()))
-    print(f"{int(running.lengths)} ids, logits {tuple(logits.shape)}, likeliest: {best}")
+    print(f"{new.shape[1]} new: logits {tuple(logits.shape)}, the likeliest next id {best}")
 
 
 # %% [markdown]
 # ### Exercise 3.3 · ★★☆ · 10 min
 #
-# The loop of Exercise 3.1 with a session: the same ids, each position computed once. `model.open()` gives a session,
-# `session.extend(ids)` takes a tensor of new ids of shape (1, T) and returns logits of shape (1, 1, V).
+# The loop of Exercise 3.1 with a session: the same ids, each position computed once. Of `model` only `open` is there
+# (that is what the type `LanguageModel` asks for): `model.open()` gives a session, and `extend` of that takes a tensor of
+# new ids, (1, T), and returns logits (1, 1, V).
 #
 # - Open one session. Feed the prompt in one call, then each new id in a call of its own, but only where the logits behind
 #   it are wanted: m new ids take exactly m calls, with n + m − 1 ids altogether.
-# - Choose, stop and return as in 3.1: of equals the lowest id, stop behind `eos_id` or at `max_new_tokens` (at least 1),
-#   return the new ids, `eos_id` included.
+# - Choose, stop and return as in 3.1: of equals the lowest, and `eos_id` is returned, too.
 #
-# Example: a model whose next id is the sum of all ids so far, modulo 10. From [1, 2] with `max_new_tokens=3` the result
-# is `[3, 6, 2]`, and the calls feed [1, 2], then [3], then [6]. The 2 is not fed: nobody asks what follows it. The check
-# looks at the ids that you return, at what you feed, and at how many sessions you open.
+# Example: the sums modulo 10 again. From [1, 2] with `max_new_tokens=3` the result is `[3, 6, 2]`, and the calls feed
+# [1, 2], then [3], then [6], but not the 2. The check also looks at what you feed, and at how many sessions you open.
 
 
 # %% tags=["exercise"]
@@ -469,16 +461,17 @@ check.greedy_with_cache(greedy_with_cache)
 # %% [markdown] tags=["predict"]
 # ### What the cache weighs
 #
-# Time is bought with memory. Each id leaves a key and a value of C numbers in every layer, at 4 bytes a number in
-# float32: 2 · layers · C · 4 bytes an id.
+# Time is bought with memory. Each id leaves a key and a value of C numbers in every block, at 4 bytes a number in
+# float32: 2 · blocks · C · 4 bytes an id.
 #
-# **Predict.** `gpt2` has 12 layers and C = 768. How many bytes does one id take? How many megabytes a full text of 1,024
+# **Predict.** `gpt2` has 12 blocks and C = 768. How many bytes does one id take? How many megabytes a full text of 1,024
 # ids, next to the 498 MB of the weights? And a batch of 16 such texts?
 #
 # <details><summary>Answer</summary>
 #
-# 2 · 12 · 768 · 4 = 73,728 bytes an id, 75.5 MB a full text, 1,208 MB for sixteen. Each text has a cache of its own, so a
-# batch of caches soon outweighs the model.
+# 2 · 12 · 768 · 4 = 73,728 bytes an id, 75.5 MB a full text, 1,208 MB for sixteen: a batch of caches soon outweighs the
+# model. (The file of 548 MB in notebook 1 also holds the causal masks of the 12 blocks, 1,024 × 1,024 numbers each: 50 MB
+# that are no weights.)
 #
 # </details>
 
@@ -490,15 +483,6 @@ print("             bytes an id   MB a full text   MB of weights")
 for name, config in configs.items():
     full, weights = per_id[name] * config.n_positions / 1e6, config.n_parameters * 4 / 1e6
     print(f"{name:12} {per_id[name]:11,} {full:16.1f} {weights:15,.1f}")
-plots.bars(
-    list(per_id),
-    [size / 1000 for size in per_id.values()],
-    xlabel="kilobytes of cache an id, in float32",
-    form=".1f",
-    alt="Bar chart of the cache's size an id: "
-    + ", ".join(f"{name} {size / 1000:.1f} kB" for name, size in per_id.items())
-    + ".",
-)
 
 # %% [markdown]
 # ### The same text, with and without
@@ -507,40 +491,33 @@ plots.bars(
 # the best two logits came to each other on the way.
 
 # %%
-prompt = "Lily and Tom went to the park."
-cached = generate(model, tokenizer, prompt, Greedy(), max_new_tokens=60, trace=True)
-naive = generate(Uncached(model), tokenizer, prompt, Greedy(), max_new_tokens=60)
+prompt = tokenizer.encode("Lily and Tom went to the park.")
+cached = generate_ids(model, [prompt], Greedy(), max_new_tokens=60)[0]
+naive = generate_ids(Uncached(model), [prompt], Greedy(), max_new_tokens=60)[0]
 pairs = zip(cached.model_logprobs, naive.model_logprobs, strict=True)
-gap = max(abs(a - b) for a, b in pairs)
-margins = [float(-step.stages[0].logits.topk(2).values.diff()) for step in cached.trace]
-at = margins.index(min(margins))
 print("the same ids:", cached.ids == naive.ids)
-print("their log-probabilities differ by less than 0.0001:", gap < 1e-4)
-print(f"the closest race: new id {at + 1}, {names(cached.ids[at])}, by {margins[at]:.3f}")
+print("log-probabilities within 0.0001:", max(abs(a - b) for a, b in pairs) < 1e-4)
+with torch.no_grad():
+    logits = model(torch.tensor([prompt + cached.ids]))[0, len(prompt) - 1 : -1]  # (60, V)
+best, second = logits.topk(2).values.unbind(dim=1)
+print(f"the closest race: {(best - second).min():.3f} between two logits")
 
 # %% [markdown]
-# The numbers are not equal to the last digit: one position alone and sixty at once are added up in different orders, and
-# a sum of rounded numbers depends on the order. In float32 that is far less than the closest race above. In
-# half precision it need not be, and at such a *near tie* two right programs can write different texts
-# ([transformers issue 25420](https://github.com/huggingface/transformers/issues/25420) is a well-known case).
+# The last digits may differ: one position alone and many at once are added up in different orders, and a sum of rounded
+# numbers depends on the order. In float32 that is far less than the closest race. In half precision it need not be, and
+# at such a *near tie* two right programs can write different texts ([transformers issue
+# 25420](https://github.com/huggingface/transformers/issues/25420) is a well-known case).
 #
 # ### The edge
 #
-# GPT-2 has one learned vector for each position, 1,024 of them; storybook has 512. There is no vector for a position
-# behind the last one, so a text ends there, whatever the limit on new ids says. Here the reason is called "context".
+# GPT-2 has a learned vector for each of 1,024 positions, storybook for 512. This project counts prompt and new ids
+# together, and calls the end "context". (As the last id is never fed, one more would be possible.) Dropping the oldest
+# ids to make room has a price: every position moves, so all keys and values have to be computed again.
 
 # %%
 story = tokenizer.encode("Once upon a time there was a little bird. ") * 60
 long = generate_ids(model, [story[:505]], Greedy(), max_new_tokens=100)[0]
 print(len(long.prompt_ids), "+", len(long.ids), "ids, finish reason:", long.finish_reason)
-try:
-    model.open().extend(torch.tensor([story[:513]]))
-except ValueError as error:
-    print(error)
-
-# %% [markdown]
-# Dropping the oldest ids to make room is no way out: every position would move by one, so every key and value in the
-# cache would be wrong, and all of it would have to be computed again.
 
 # %% [markdown]
 # ## 4. Running in circles
@@ -558,50 +535,42 @@ written = generate(model, tokenizer, prompts, Greedy(), max_new_tokens=200)
 print(textwrap.fill(prompts[0] + written[0].text.replace("\n\n", " ¶ "), 96))
 
 # %% [markdown]
-# A finger could follow this as it did in the table: "I will help you. I will help you." Then something happens that a
-# bigram model could not do. After ten rounds the king finds a way out: GPT-2 sees the whole text, and the text is
-# another one in every round. He is in the next circle soon after. The same text, each id on a background that says how
-# likely it was:
+# "I will help you", ten times. Then something happens that a bigram model could not do: the king finds a way out. GPT-2
+# sees the whole text, and that is another one in every round. (He is in the next circle soon after.) How probable were
+# " will", " help", and the word that won in round 11, " be"?
 
 # %%
 king = written[0]
-plots.text_by_probability(
-    [tokenizer.decode([id]) for id in king.ids], [math.exp(x) for x in king.model_logprobs]
-)
-
-# %% [markdown]
-# No dark spot: every id had at least 6%. Now take the ten rounds of "I will help you.", and put the same word of all
-# rounds on one line.
-
-# %%
-will = tokenizer.encode(" will")[0]
-start = king.ids.index(will) - 1  # where " I will help you." begins for the first time
-in_rounds = torch.tensor(king.model_logprobs[start : start + 50]).exp().view(10, 5)
-until_will = king.prompt_ids + king.ids[: start + 52]  # to the " I will" of round 11
-after = model(torch.tensor([until_will]))[0, -1].softmax(dim=-1)
-for id in after.topk(2).indices.tolist():
-    print(f"round 11, after “I will”: {names(id)} {after[id]:.1%}")
+king_text = king.prompt_ids + king.ids
+with torch.no_grad():
+    follows = model(torch.tensor([king_text]))[0].softmax(dim=-1)  # (T, V)
+will, help_, be = (tokenizer.encode(word)[0] for word in (" will", " help", " be"))
+first = king_text.index(will) - 1  # the " I" of round 1; the others follow five ids apart
+starts = [first + 5 * turn for turn in range(11)]
+curves = {
+    "“ will” after “ I”": [follows[start, will] for start in starts],
+    "“ help” after “ I will”": [follows[start + 1, help_] for start in starts],
+    "“ be” after “ I will”": [follows[start + 1, be] for start in starts],
+}
+for name, curve in curves.items():
+    print(f"{name:24} round 1: {curve[0]:.3f}   10: {curve[9]:.3f}   11: {curve[10]:.3f}")
+ends = [f"{name} from {curve[0]:.0%} to {curve[10]:.0%}" for name, curve in curves.items()]
 plots.lines(
-    list(range(1, 11)),
-    {
-        names(id): in_rounds[:, place]
-        for place, id in enumerate(king.ids[start : start + 5])
-    },
+    list(range(1, 12)),
+    curves,
     xlabel="round",
-    ylabel="probability",
-    title="“I will help you.”, ten times in a row",
-    alt="Line chart of the probability of each token of I will help you in ten rounds. Will "
-    f"rises from {in_rounds[0, 1]:.0%} to {in_rounds[9, 1]:.0%}, you stays near "
-    f"{in_rounds[9, 3]:.0%}, I and the full stop near 26 and 30%; help goes from "
-    f"{in_rounds[0, 2]:.0%} to {in_rounds[9, 2]:.0%}.",
+    ylabel="probability (logarithmic axis)",
+    logy=True,
+    title="“I will help you.”, ten times in a row, and what came then",
+    alt=f"Line chart of three probabilities in eleven rounds: {'; '.join(ends)}.",
 )
 
 # %% [markdown]
-# " will" climbs and climbs, as if the text had made up its mind. " help" stays below 20%, and in round 11 a rival
-# gets past it by a hair: that opens the circle.
+# " will" climbs and climbs. " help" gains little. Its rival " be" gains more, and is ahead in round 11 by a hair: that
+# opens the circle.
 #
-# How common are circles? A plain measure of repetition is the share of four-id pieces that stood in the text before
-# (Welleck et al. 2019). Compare with texts whose ids are *drawn* from the model's distribution, notebook 5's subject.
+# How much do the texts repeat? A plain measure is the share of four-id pieces that stood in the text before (Welleck et
+# al. 2019). Compare with texts whose ids are *drawn* from the model's distribution, notebook 5's subject.
 
 
 # %%
@@ -613,20 +582,14 @@ def repeated_share(ids):
 drawn = generate(model, tokenizer, prompts, Sample(), max_new_tokens=200, seed=3)
 for prompt, best, other in zip(prompts, written, drawn, strict=True):
     shares = repeated_share(best.ids), repeated_share(other.ids)
-    print(f"{prompt:32} greedy {shares[0]:4.0%}   drawn {shares[1]:4.0%}")
-print(
-    "“The dog” ended by itself, after",
-    len(written[3].ids),
-    "ids:",
-    written[3].finish_reason,
-)
-
+    print(f"{prompt:32} greedy {shares[0]:4.0%} of {len(best.ids):3} ids", end="   ")
+    print(f"drawn {shares[1]:4.0%}")
 
 # %% [markdown]
-# ### Exercise 3.4 · ★☆☆ · 5 min
+# ### Exercise 3.4 · ★★☆ · 10 min
 #
-# Find the circle. Write `loop_length(ids)`: the smallest p of at least 1 for which the last p ids are equal, one by one,
-# to the p ids right before them. Return 0 where there is no such p.
+# Who repeats pieces may still get out. A text *ends in a circle* if its last p ids are equal, one by one, to the p ids
+# right before them. Write `loop_length(ids)`: the smallest such p of at least 1, or 0 where there is none.
 #
 # - `loop_length([4, 1, 2, 3, 1, 2, 3])` is 3: the list ends with 1, 2, 3 twice.
 # - `loop_length([5, 7, 7, 7, 7])` is 1: 2 would do, too, but 1 is smaller.
@@ -656,71 +619,78 @@ check.loop_length(loop_length)
 #
 # </details>
 
-# %% [markdown]
-# If you like, try it on `king.ids`, and on `king.ids` without their last three ids: why is the length the same?
-#
-# ### Why circles?
-#
-# Because repetition makes itself likelier. A text that has said something twice is, for the model, a text of the kind
-# that says things several times. Holtzman et al. (2019) saw the probability of a phrase rise with each repetition;
-# Xu et al. (2022) called it *self-reinforcement* and measured it: write a sentence n times in a row, and ask for the
-# probabilities of its ids in the n-th round. No decoding is involved, so nothing has to loop.
-
-
-# %%
-def by_round(model, sentence, rounds):
-    """The mean probability of the sentence's ids in each round: (rounds,)."""
-    ids = tokenizer.encode(sentence)
-    text = torch.tensor([[tokenizer.eos_id] + ids * rounds])
-    with torch.no_grad():
-        logits = model(text)[0, :-1]  # (T - 1, V): each row predicts the id behind it
-    probabilities = logits.softmax(dim=-1).gather(1, text[0, 1:, None])  # (T - 1, 1)
-    return probabilities.view(rounds, len(ids)).mean(dim=1)
-
-
 # %% [markdown] tags=["predict"]
-# **Predict.** Which of these sentences gains most: " The dog ran to the park.", " I am sorry.", or
-# " Grey zebras hum quietly."? How high does the mean probability of an id climb in sixteen rounds?
+# Which of the four texts in `written` end in a circle? Try it on their `.ids`, and on `king.ids` without the last three.
 #
 # <details><summary>Answer</summary>
 #
-# The second gains most, from 0.07 to 0.52, and the first ends a little higher, at 0.54. The jump from the first round to
-# the second is the largest, the rest flattens out. The zebras gain nothing after the second round: storybook hardly
-# copies what it would never have said itself.
+# 7, 42, 0 and 0. The king says " You are very kind and kind." again and again; Lily and Tom run to the same big tree, 42
+# ids a lap. The third text finds a way out, and the dog's comes to its end. Without three ids it is 7 again: wherever one
+# stops on a circle, a lap is a lap.
+#
+# </details>
+#
+# ### Why circles?
+#
+# Because repetition often makes itself likelier, as with " will". Holtzman et al. (2019) saw the probability of a phrase
+# rise with each repetition. Xu et al. (2022) measured it without any decoding: write a sentence many times in a row, and
+# ask for the probabilities of its ids in each round.
+#
+# **Predict.** We do so with the four sentences in the next cell, behind "It was a sunny day." Which of them stays
+# improbable, however often it has been said?
+#
+# <details><summary>Answer</summary>
+#
+# The zebras: storybook hardly copies what it would never have said itself. The other three gain in round 2, and two go on
+# gaining. " She was very happy." falls back.
 #
 # </details>
 
 # %%
-sentences = [" The dog ran to the park.", " I am sorry.", " Grey zebras hum quietly."]
-curves = {sentence.strip(): by_round(model, sentence, 16) for sentence in sentences}
+sentences = [
+    " The dog ran to the park.",
+    " I am sorry.",
+    " She was very happy.",
+    " Grey zebras hum quietly.",
+]
+
+
+def by_round(model, sentence, rounds=16):
+    """The geometric mean of a sentence's probabilities in each round: (rounds,)."""
+    before, ids = tokenizer.encode("It was a sunny day."), tokenizer.encode(sentence)
+    text = torch.tensor([before + ids * rounds])
+    with torch.no_grad():
+        logprobs = model(text)[0, :-1].log_softmax(dim=-1)  # row t is about the id at t + 1
+    of_ids = logprobs.gather(1, text[0, 1:, None])[len(before) - 1 :]
+    return of_ids.view(rounds, len(ids)).mean(dim=1).exp()
+
+
+curves = {sentence.strip(): by_round(model, sentence) for sentence in sentences}
 for sentence, curve in curves.items():
-    shown = "  ".join(f"round {n}: {curve[n - 1]:.2f}" for n in (1, 2, 4, 8, 16))
+    shown = "  ".join(f"round {n}: {curve[n - 1]:.4f}" for n in (1, 2, 4, 16))
     print(f"{sentence:26}", shown)
+ends = [f"{name} from {curve[0]:.2f} to {curve[-1]:.2f}" for name, curve in curves.items()]
 plots.lines(
     list(range(1, 17)),
     curves,
     xlabel="round: how many times the sentence has been written, this time included",
-    ylabel="mean probability of its ids",
-    title="Storybook: what was said is said more easily again",
-    alt="Line chart of the mean probability of a sentence's ids over sixteen repetitions. The "
-    "dog ran to the park rises from 0.21 to about 0.54, I am sorry from 0.07 to about 0.52, "
-    "Grey zebras hum quietly from 0.07 to 0.13 and no further.",
+    ylabel="probability an id (geometric mean)",
+    title="Storybook: what was said is often said more easily again",
+    alt=f"Line chart of an id's mean probability in sixteen rounds: {'; '.join(ends)}.",
 )
 
 # %% [markdown]
-# The effect is real here, and it is mild: it levels off near one half, where a rival can still win, as " be" did. Both
-# papers found it in larger models, which copy better, and Xu et al. found it the stronger, the likelier the sentence was
-# to begin with. The nearer the probabilities come to 1, the less is left for a rival, and greedy decoding, which takes
-# the likeliest id each time, stays where it is.
+# In this small model the effect is real, mild, and not everywhere. Both papers found it in larger models, which copy
+# better. The more probable the next lap becomes, the less is left for a rival such as " be".
 #
-# Ways out are the subject of later notebooks: draw instead of taking the best (4 to 6), forbid or penalise what has been
-# said, compare with a weaker model.
+# Ways out come later: draw instead of taking the best (notebooks 4 to 6), or forbid what has been said.
 
 # %% [markdown]
 # ## 5. Now with OpenAI's GPT-2
 #
-# What others published, greedily written with OpenAI's weights. Two of the three go round in circles before they
-# are forty ids long. Where the weights are on this machine, the next cells compare, and repeat the experiment.
+# What others published, greedily written with OpenAI's weights. The first text ends in a circle; the second says a
+# sentence twice and begins it once more. Where the weights are at hand, the second cell compares, and repeats the
+# experiment.
 
 # %% tags=["needs-weights"]
 published = [  # prompt, what follows, how many new ids, source
@@ -730,12 +700,6 @@ published = [  # prompt, what follows, how many new ids, source
         " I'm a language model",
         22,
         "transformers with max_length=30; also mikeleppane/llm.mojo's greedy transcript",
-    ),
-    (
-        "The dog",
-        " was found in a field near the intersection of West and West Streets.\n\nThe dog",
-        18,
-        "transformers' own tests, test_modeling_gpt2.py at 031e0ac81793",
     ),
     (
         "I enjoy walking with my cute dog",
@@ -758,17 +722,9 @@ gpt2 = official("gpt2")
 if gpt2 is not None:
     for start, following, count, _ in published:
         ours = generate(gpt2, tokenizer, start, Greedy(), max_new_tokens=count).text
-        print(
-            "as published" if ours == following else f"DIFFERENT: {ours!r}",
-            "  after",
-            repr(start),
-        )
+        print("as published" if ours == following else f"DIFFERENT: {ours!r}")
     for sentence in sentences:
-        print(
-            sentence,
-            "  mean probability in round 16:",
-            f"{by_round(gpt2, sentence, 16)[-1]:.2f}",
-        )
+        print(f"{sentence:26} in round 16: {by_round(gpt2, sentence)[-1]:.2f}")
 
 # %% [markdown]
 # ## What to remember
@@ -778,9 +734,9 @@ if gpt2 is not None:
 # - The best word at every step is not the best sentence.
 # - The naive loop computes m n + m (m − 1) / 2 positions, a cache n + m − 1.
 # - The causal mask makes the cache possible: nothing behind a position ever changes its keys and values.
-# - A cache takes 2 · layers · C numbers an id, for each text of a batch.
+# - A cache takes 2 · blocks · C numbers an id, for each text of a batch.
 # - Cached and uncached logits agree up to rounding; at a near tie that may be enough to change a text.
-# - Repetition makes itself likelier, and greedy decoding always takes what is likelier: so it runs in circles.
+# - Repetition often makes itself likelier, and greedy decoding takes what is likeliest: so it often runs in circles.
 
 # %% [markdown]
 # ## Papers and further reading
@@ -802,4 +758,4 @@ if gpt2 is not None:
 # - At every position attention looks at all positions before it. Count these pairs instead of positions, for both
 #   loops: with which power of m do they grow?
 # - Change the table so that greedy decoding finds the likeliest sentence. Which property of the table makes sure of it?
-# - Find a prompt from which storybook ends in a loop of fewer than ten ids.
+# - Find a prompt from which storybook ends in a shorter circle than the king's.

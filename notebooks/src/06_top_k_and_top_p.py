@@ -21,7 +21,7 @@ from pathlib import Path
 folders = [Path.cwd(), *Path.cwd().parents]
 roots = [folder for folder in folders if (folder / "notebooks" / "checks").is_dir()]
 if not roots:
-    raise SystemExit("Open this notebook in the project's folder; see notebooks/README.md")
+    raise SystemExit("Open this notebook in the project's folder; its README says how.")
 sys.path[:0] = [str(roots[0]), str(roots[0] / "notebooks")]
 
 # %%
@@ -29,10 +29,10 @@ import math
 import textwrap
 
 import torch
+from IPython.display import display
 
 from checks import top_k_and_top_p as check
 from decoding import (
-    Greedy,
     Multinomial,
     Processor,
     Sample,
@@ -87,13 +87,14 @@ for draw in draws:
 
 # %% [markdown]
 # Some would do ("stove", "sky"), some are endings of other words. None was likely; but together
-# they are drawn often. And the model cannot take a word back: it goes on as if that word, here in
-# capitals, had been meant. From there on we take the likeliest token each time:
+# they are drawn often. And the model cannot take a word back. It goes on from that word, here in
+# capitals, as from any other:
 
 # %%
 for draw in (draws[0], draws[4], draws[7]):
     start = prompt + draw.text
-    rest = generate(model, tokenizer, start, Greedy(), max_new_tokens=20)
+    cool = Sample(Temperature(0.5))
+    rest = generate(model, tokenizer, start, cool, max_new_tokens=20, seed=1)
     print(f"...saw a{draw.text.upper()}{rest.text.splitlines()[0]}")
 
 # %% [markdown] tags=["predict"]
@@ -133,10 +134,9 @@ plots.lines(
 )
 
 # %% [markdown]
-# The real tails are larger than 1%. One draw at each place of this text: that all 37 stay among the
-# likeliest 4,000 has a chance of 62%, among the likeliest 400 of 8%, among 40 of 0.06%. So sampling
-# needs a filter, and there are two famous ones. *Top-k* keeps a fixed **number** of ids, *top-p* a
-# fixed **share** of the probability.
+# The real tails are larger. Draw once at each place of this text, and all 37 stay among the likeliest
+# 4,000 with a chance of 62%, among 400 with 8%, among 40 with 0.06%. So sampling needs a filter, and
+# two are famous. *Top-k* keeps a fixed **number** of ids, *top-p* a fixed **share** of the probability.
 
 # %% [markdown]
 # ## Top-k: a fixed number
@@ -225,9 +225,9 @@ plots.next_token_bars(
 )
 
 # %% [markdown]
-# In the peaked one top-3 keeps *sofa* and *roof*, which have 1.5% between them. In the flat one it
+# In the peaked one top-3 keeps *sofa* and *roof*, with 1.5% between them. In the flat one it
 # removes *dog*, nearly as likely as *roof* (11.2% and 14.7%), and 43% of the probability in all.
-# The number of good words depends on the text, and top-k does not look.
+# How many words are good depends on the text, and top-k does not look.
 
 # %% [markdown]
 # ## Top-p: a fixed share
@@ -266,7 +266,7 @@ plots.nucleus_curve(logits, 0.9, words.__getitem__)
 # logits (V,): those of the nucleus as they were, all others `-inf`. Worked by hand, the logits
 # `[-1.61, -0.69, -1.20]`, whose probabilities are `[0.2, 0.5, 0.3]`, and p = 0.7:
 #
-# | Sort: id | 1 | 2 | 0 |
+# | id, sorted | 1 | 2 | 0 |
 # | --- | --- | --- | --- |
 # | probability | 0.5 | 0.3 | 0.2 |
 # | sum so far | 0.5 | 0.8 | 1.0 |
@@ -322,14 +322,13 @@ for name, row in (("peaked", peaked), ("as it was", logits), ("flat", flat)):
     cells = []
     for processor in (TopK(3), TopP(0.9)):
         kept = processor(row) > -torch.inf  # (V,)
-        cells.append(f"{int(kept.sum())} words, {share[kept].sum():4.0%}")
+        cells.append(f"{int(kept.sum())} of 9, {share[kept].sum():4.0%}")
     print(f"{name:12} {cells[0]:18} {cells[1]}")
 
 # %% [markdown]
 # ## Order matters
 #
-# Processors act one after another, and each sees what the one before has left. Sometimes that
-# changes nothing, sometimes a lot.
+# Processors act one after another, and each sees what the one before has left.
 
 # %% [markdown] tags=["predict"]
 # **Predict.** Heat first and filter then, or filter first and heat then: do you get the same logits,
@@ -403,13 +402,13 @@ check.filtered(filtered)
 # once more for the ninth word. The sums 0.5, 0.75, 0.875, ... are exact.
 
 # %% [markdown] tags=["predict"]
-# **Predict.** At p = 0.75 two words are "the smallest set with at least p". Which other numbers of
-# words could a program keep there, that is not plainly broken? And at p = 0.8?
+# **Predict.** How many words are the smallest set with at least 0.75? With at least 0.8? Which other
+# numbers do you get with a `<=` for a `<`, or by dropping the id that crosses p?
 #
 # <details><summary>Answer</summary>
 #
-# Three at p = 0.75, where a sum has to be *more* than p. At p = 0.8, where the third word crosses p,
-# two, if that one is dropped. Both are in use.
+# Two and three. With `<=` it is three at p = 0.75: one more where a sum equals p. Without the id that
+# crosses it is two at p = 0.8. Both are in use.
 #
 # </details>
 
@@ -427,12 +426,11 @@ for name, rule in rules.items():
     print(f"{name:30}" + "".join(f"{rule(p):<11}" for p in (0.3, 0.75, 0.8, 1)))
 
 # %% [markdown]
-# The first is the definition in the paper. The third leaves 75% at p = 0.8, where at least 80% was
-# asked for.
+# The third leaves 75% at p = 0.8, where at least 80% was asked for.
 #
 # Top-k has a question of its own, ties. Equal logits look like a curiosity, until a model computes in
-# bfloat16, which keeps eight binary digits of each. What matters is the k-th place. At how many
-# places of our text about the king does another id tie with it, so that more than k would stay?
+# bfloat16, which keeps eight binary digits of each. At how many positions of our text about the king
+# does another id tie with the k-th, so that more than k would stay?
 
 # %%
 tied = torch.tensor([1.0, 3.0, 1.0, 1.0, 0.0, -1.0, -1.0, -2.0, -3.0])  # (V,)
@@ -442,25 +440,8 @@ print("k = 2, all ties: ", int(every_tie.sum()), "words")
 
 for name, rows in (("float32", text_logits), ("bfloat16", text_logits.bfloat16())):
     kept = (rows >= rows.topk(40).values[:, -1:]).sum(dim=-1)  # (T - 1,)
-    more = int((kept > 40).sum())
-    print(
-        f"k = 40, {name:8}: ties at {more} of {len(kept)} places, up to {kept.max()} ids stay"
-    )
-
-# %% [markdown]
-# Some edges look harmless and are not. A k above V, a p of 0: should a program stop, or guess what
-# was meant?
-
-# %%
-try:
-    tied.topk(50)
-except RuntimeError as error:
-    print("torch.topk:", type(error).__name__)
-print("TopK(50) keeps", int((TopK(50)(tied) > -torch.inf).sum()), "of 9 words")
-try:
-    TopP(0.0)
-except ValueError as error:
-    print("TopP(0.0):", error)
+    more, most = int((kept > 40).sum()), int(kept.max())
+    print(f"k = 40, {name:8}: ties at {more} of {len(kept)} positions, up to {most} ids")
 
 # %% [markdown]
 # Nobody is simply wrong. But a text can be repeated only by somebody who knows the answers, so a
@@ -573,9 +554,7 @@ for n in range(2, 8):
 # %%
 sizes = (TopP(0.9)(text_logits) > -torch.inf).sum(dim=-1)  # (T - 1,)
 logprobs = text_logits.log_softmax(dim=-1)  # (T - 1, V)
-agree = (2 * logprobs).logsumexp(
-    dim=-1
-)  # (T - 1,): logarithm of the chance that two draws agree
+agree = (2 * logprobs).logsumexp(dim=-1)  # (T - 1,): log of the chance that two agree
 tokens = [tokenizer.decode([id]) for id in ids[1:]]
 picture = plots.along_text(
     tokens,
@@ -626,9 +605,9 @@ for name, result in texts.items():
     print(f"{name:9}...{lines[0]}", *lines[1:], sep="\n         ", end="\n\n")
 
 # %% [markdown]
-# "theTurkey Proud" is where p = 1 goes astray. p = 0.5 and k = 5 have nothing like it, but both say
-# twice that the little girl was very happy. p = 0.9 and k = 40 do neither here. (One seed proves
-# little: try others.) The *rank* of a token, its place among all 50,257 at its step, tells more:
+# "theTurkey Proud" is where p = 1 goes astray. p = 0.5 and k = 5 say twice that the little girl was
+# very happy. p = 0.9 and k = 40 do neither here. (One seed proves little: try others.) The *rank* of a
+# token, its place among all 50,257 at its step, tells more:
 
 
 # %%
@@ -645,19 +624,17 @@ def ranks(result):
 for name, result in texts.items():
     own = ranks(result)
     print(
-        f"{name:8} {own.count(1)} of {len(result.ids)} tokens have rank 1, the last {max(own):5,}"
+        f"{name:8} {own.count(1)} of {len(result.ids)} have rank 1, the largest: {max(own):,}"
     )
 
 # %%
 for name in ("p = 1.0", "p = 0.5"):
-    all_ids = texts[name].prompt_ids + texts[name].ids
-    drawn = plots.text_by_rank(
-        [tokenizer.decode([id]) for id in all_ids], ranks(texts[name])
-    )
-    display(drawn)
+    result = texts[name]
+    tokens = [tokenizer.decode([id]) for id in result.prompt_ids + result.ids]
+    display(plots.text_by_rank(tokens, ranks(result)))
 
 # %% [markdown]
-# That is the trade: a smaller nucleus makes fewer mistakes and fewer surprises. Holtzman et al.
+# Above p = 1, below p = 0.5. That is the trade: a smaller nucleus makes fewer mistakes and fewer surprises. Holtzman et al.
 # compared both with texts by people, and used p = 0.95.
 
 # %% [markdown]
@@ -675,9 +652,8 @@ plots.next_token_bars(
 )
 
 # %% [markdown]
-# From left to right: the temperature sharpens and removes nothing. Top-k leaves six ids and shares out
-# what the others had (the last bar: dotted while they are there, hatched once removed). Top-p sums up
-# over those six only, and keeps three.
+# The temperature sharpens and removes nothing. Top-k leaves six ids and shares out what the others had
+# (the last bar: dotted while they are there, hatched once removed). Top-p sums up over those six only.
 
 # %% [markdown] tags=["predict"]
 # **Predict.** After this prompt, TopP(0.9) alone keeps 1.25% of the vocabulary, about 630 ids. If a
@@ -729,9 +705,9 @@ if gpt2 is not None:
         print("with BOS:  " if start else "here:      ", f"{line}; p = 0.1 keeps {size}")
 
 # %% [markdown]
-# Where the weights are at hand, the cell compares twice, because of a trap: some libraries
-# (TransformerLens, which ARENA uses, is one) put `<|endoftext|>`, also called BOS, in front of
-# every prompt unless told otherwise. It changes the numbers. The published ones were made without.
+# Where the weights are at hand, the cell compares twice: some libraries (TransformerLens, which ARENA
+# uses) put `<|endoftext|>`, also called BOS, in front of every prompt unless told otherwise, and that
+# changes the numbers. The published ones were made without.
 #
 # The second published output is a *sampled* text, with top-k of 50 and temperature 1.5. It depends on
 # the random numbers of one machine and one version of PyTorch. Such a fact is *soft*: another text
@@ -786,5 +762,4 @@ if gpt2 is not None:
 #   `torch.gather` and `torch.scatter`.
 # - *Min-p* keeps every id with at least a tenth, say, of the best one's probability. Write it, and
 #   find out whether it may be swapped with a temperature.
-# - Sorting 50,257 logits at each step is slow. How could you find a nucleus by looking at the 1,024
-#   likeliest, and when would you have to look further?
+# - Sorting 50,257 logits is slow. When are the 1,024 likeliest enough to find a nucleus?
