@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Grade pupils' notebooks: which exercises are solved, and what is wrong with the others.
 
-    python3 scripts/in_venv.py --extra notebooks scripts/grade.py hand_ins/*.ipynb
-    python3 scripts/in_venv.py --extra notebooks scripts/grade.py *.ipynb --json grades.json
+    python3 scripts/in_venv.py --extra notebooks scripts/grade.py ada.ipynb bob.ipynb
+    python3 scripts/in_venv.py --extra notebooks scripts/grade.py hand_ins --json grades.json
+
+A folder stands for the notebooks in it.
 
 THIS EXECUTES WHAT THE PUPILS HAVE WRITTEN, with your rights: a cell with `!rm -rf` deletes
 your files. Grade on a machine or in a container that holds nothing secret and nothing you
@@ -62,10 +64,11 @@ from scripts.notebooks import SourceError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    chosen = {os.path.realpath(path): path for path in options.files}
+    files = [file for path in options.files for file in (sorted(path.glob("*.ipynb")) if path.is_dir() else [path])]
+    chosen = {os.path.realpath(file): file for file in files}
     paths = [path for real, path in chosen.items() if ".ipynb_checkpoints" not in Path(real).parts]
     if not paths:
-        return _complain("there is nothing to grade but Jupyter's own copies, in .ipynb_checkpoints")
+        return _complain("there is nothing to grade: no notebook, or only Jupyter's own copies in .ipynb_checkpoints")
     if options.json and (options.json.lower().endswith(".ipynb") or os.path.realpath(options.json) in chosen):
         return _complain(f"--json {options.json} would overwrite a notebook; name a .json file")
     try:
@@ -104,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("files", nargs="+", type=Path, metavar="FILE", help="a notebook that a pupil handed in")
+    add("files", nargs="+", type=Path, metavar="FILE", help="a notebook that a pupil handed in, or a folder of such")
     add("--json", metavar="FILE", help="write the grades here, too; - for JSON instead of the table")
     add("--jobs", type=_positive, default=2, metavar="N", help="files graded at a time; default: 2")
     add("--seconds", type=_positive, default=60.0, metavar="N", help="the most for a cell or a check; default: 60")
@@ -130,3 +133,5 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         _complain("interrupted; nothing is written")
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the output has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at the end

@@ -148,3 +148,13 @@ def test_the_class_set_is_the_same_each_time(handout: Path, tmp_path: Path) -> N
     assert build("--handout", str(tmp_path / "again.zip")).returncode == 0
     assert (tmp_path / "again.zip").read_bytes() == (handout.parent / "class.zip").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["again.zip"]
+
+
+def test_a_part_of_the_class_set_links_to_nothing_that_is_missing(tmp_path: Path) -> None:
+    assert build("01", "--handout", str(tmp_path / "part.zip")).returncode == 0
+    with zipfile.ZipFile(tmp_path / "part.zip") as archive:
+        notebooks = [name for name in archive.namelist() if name.endswith(".ipynb")]
+        assert notebooks == ["logits_to_text/notebooks/01_logits_to_text.ipynb"]
+        text = archive.read(notebooks[0]).decode()
+    assert "2. GPT-2 from scratch" in text
+    assert "02_gpt2_from_scratch.ipynb" not in text

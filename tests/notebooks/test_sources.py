@@ -262,3 +262,12 @@ def test_no_other_cell_uses_the_name_of_the_readers_function(path: Path) -> None
                 for alias in node.names
             }
             assert not names & functions, f"cell {cell.id}"
+
+
+def test_the_readme_counts_the_exercises() -> None:
+    from scripts.notebooks import exercises
+
+    total = sum(len(exercises(parsed(path), path.name)) for path in SOURCES)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"Each of the {total} exercises" in readme
+    assert all(f"(notebooks/{path.stem}.ipynb)" in readme for path in SOURCES)

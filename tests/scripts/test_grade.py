@@ -334,19 +334,29 @@ def ada(tmp_path: Path) -> Path:
 
 
 def test_bad_files_get_a_sentence_each_and_others_are_graded(tmp_path: Path, ada: Path, quick: Quick) -> None:
-    paths = [tmp_path / "none.ipynb", tmp_path]
+    paths = [tmp_path / "none.ipynb"]
     for number, content in enumerate(BAD_FILES):
         paths.append(tmp_path / f"{number}.ipynb")
         paths[-1].write_bytes(content.encode("utf-8", "surrogateescape"))
     code, out, _ = quick(*paths, ada, "--json", "-")
     problems = [file["problem"] for file in json.loads(out)["files"]]
-    sentences = ["it cannot be read: ", "it cannot be read: ", *BAD_FILES.values()]
+    sentences = ["it cannot be read: ", *BAD_FILES.values()]
     for problem, sentence in zip(problems[:-1], sentences, strict=True):
         assert problem.startswith(sentence), (problem, sentence)
     assert (code, problems[-1]) == (2, None)
     table, ungraded = quick(*paths, ada)[1].split("Not graded")
     assert "ada.ipynb" in table
-    assert ungraded.count(".ipynb: ") == len(paths) - 1
+    assert ungraded.count(".ipynb: ") == len(paths)
+
+
+def test_a_folder_stands_for_the_notebooks_in_it(tmp_path: Path, ada: Path, quick: Quick) -> None:
+    hand_ins = tmp_path / "hand_ins"
+    hand_ins.mkdir()
+    assert "there is nothing to grade" in quick(hand_ins)[2]
+    (hand_ins / "eve.ipynb").write_bytes(ada.read_bytes())
+    (hand_ins / "notes.txt").write_text("not a notebook", encoding="utf-8")
+    code, out, _ = quick(hand_ins)
+    assert (code, out.count("eve.ipynb"), "notes" in out) == (0, 1, False)
 
 
 def test_a_file_counts_once_and_jupyters_own_copies_do_not(tmp_path: Path, ada: Path, quick: Quick) -> None:
