@@ -20,7 +20,7 @@ from pathlib import Path
 folders = [Path.cwd(), *Path.cwd().parents]
 roots = [folder for folder in folders if (folder / "notebooks" / "checks").is_dir()]
 if not roots:
-    raise SystemExit("Open this notebook in the project's folder; see notebooks/README.md")
+    raise SystemExit("Open this notebook in the project's folder; its README says how.")
 sys.path[:0] = [str(roots[0]), str(roots[0] / "notebooks")]
 
 # %%
