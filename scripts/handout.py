@@ -13,7 +13,6 @@ FOLDER = "logits_to_text"  # what the archive unpacks to
 _WHEN = (2026, 1, 1, 0, 0, 0)  # the same archive each time
 _WHOLE = ["gpt2", "decoding", "notebooks/checks"]
 _FILES = ["notebooks/weights.py", "scripts/in_venv.py", "requirements.txt", "pyproject.toml", "LICENSE"]
-
 _LINK = re.compile(r"\[([^\]]*)\]\((\d\d_\w+\.ipynb)\)")  # to another notebook, which may not be in the set
 
 _README = """\

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jupytext
 import nbformat
@@ -197,9 +197,5 @@ def text_outputs(cell: NotebookNode) -> str:
         if output.output_type == "stream":
             parts.append(output.text)
         elif output.output_type in ("execute_result", "display_data"):
-            parts.append(_joined(output.data.get("text/plain", "")))
+            parts.append(output.data.get("text/plain", ""))
     return "\n".join(part.rstrip("\n") for part in parts)
-
-
-def _joined(text: Any) -> str:
-    return text if isinstance(text, str) else "".join(text)

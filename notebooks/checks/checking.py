@@ -101,11 +101,11 @@ class Check:
             return
         lines = [f"Exercise {self.exercise}: {self.name} is not right yet. {complaint.sentence}", self._written(case)]
         if complaint.values:
-            expected = self._expected(case)
+            expected, yours = self._expected(case), self._shown(outcome)
             lines += [
                 f"    expected   {show(expected, self.words)}",
-                f"    yours      {show(self._shown(outcome), self.words)}",
-                *first_difference(expected, outcome, self.tolerance),
+                f"    yours      {show(yours, self.words)}",
+                *first_difference(expected, yours, self.tolerance),
             ]
         hint = self._hint(function)
         if hint is not None:

@@ -138,7 +138,7 @@ def test_the_class_set_works_by_itself(handout: Path) -> None:
 
     notebook = read(handout / "notebooks" / "01_logits_to_text.ipynb")
     notebook.cells[-1].update(cell_type="code", source="print(check.__file__)", outputs=[], execution_count=None)
-    executed = run(notebook, handout / "notebooks", unsolved=True)
+    executed = run(notebook, handout / "notebooks")
     failed = [cell.source for cell in executed.cells if errors(cell)]
     assert failed == [cell.source for cell in executed.cells if cell.source.startswith("check.")]
     assert Path(executed.cells[-1].outputs[0].text.strip()).is_relative_to(handout.resolve())

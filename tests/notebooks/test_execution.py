@@ -35,7 +35,7 @@ class Runs:
         for name in names:
             self.worked[name] = pool.submit(run, self.stored[name], NOTEBOOKS)
             unsolved = read(STUDENT_COPIES / f"{name}.ipynb")
-            self.student[name] = pool.submit(run, unsolved, STUDENT_COPIES, unsolved=True)
+            self.student[name] = pool.submit(run, unsolved, STUDENT_COPIES)
 
 
 @pytest.fixture(scope="module")
