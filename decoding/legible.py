@@ -7,7 +7,8 @@ import unicodedata
 
 from .tokenizer import Tokenizer
 
-_PLAIN = {ord("…"): "...", ord("█"): "#"} | {ord(part): " " for part in "▏▎▍▌▋▊▉"}  # for those who lack them
+# for those who lack them
+_PLAIN = {ord("…"): "...", ord("✓"): "+", ord("█"): "#"} | {ord(part): " " for part in "▏▎▍▌▋▊▉"}
 
 
 def token_name(tokenizer: Tokenizer, id: int, width: int = 24) -> str:

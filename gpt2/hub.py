@@ -131,10 +131,10 @@ def _fetch(name: str, repository: str, file: str, revision: str, local_files_onl
     """
     # A request that nobody asked for, made even for cached files, and one wait more where the Hub is silent.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    # in a notebook tqdm, which huggingface_hub imports, asks for ipywidgets; its progress bar of plain text will do
-    warnings.filterwarnings("ignore", message="IProgress not found")
-    import huggingface_hub as hub  # here, so that the bundled model and directories start without it
-    from huggingface_hub import errors
+    with warnings.catch_warnings():  # in a notebook tqdm asks for ipywidgets; its bar of plain text will do
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import huggingface_hub as hub  # here, so that the bundled model and directories start without it
+        from huggingface_hub import errors, file_download  # noqa: F401  (the latter imports tqdm)
 
     with _in_words(name, repository, revision):
         cached = hub.try_to_load_from_cache(repository, file, revision=revision)

@@ -21,23 +21,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
-from nbformat import NotebookNode
+try:
+    from nbformat import NotebookNode
 
-from scripts.handout import pack
-from scripts.notebooks import (
-    NOTEBOOKS,
-    STUDENT_COPIES,
-    SourceError,
-    read,
-    read_source,
-    sources,
-    student_copy,
-    without_outputs,
-    worked_copy,
-    written,
-)
-from scripts.run_notebook import run
+    from scripts.handout import pack
+    from scripts.notebooks import (
+        NOTEBOOKS,
+        STUDENT_COPIES,
+        SourceError,
+        read,
+        read_source,
+        sources,
+        student_copy,
+        without_outputs,
+        worked_copy,
+        write,
+        written,
+    )
+    from scripts.run_notebook import RunError, run
+except ModuleNotFoundError as error:
+    sys.exit(f"build_notebooks.py: {error.name} is missing; run this with `scripts/in_venv.py --extra notebooks`")
 
 _MOST_BYTES = 1_000_000
 _PATH = re.compile(r"(?<![\w/.])/(?:home|root|tmp|Users|usr|opt|work|content|mnt)/\w|\b[A-Z]:\\{1,2}\w|site-packages")
@@ -45,6 +48,7 @@ _PATH = re.compile(r"(?<![\w/.])/(?:home|root|tmp|Users|usr|opt|work|content|mnt
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    failed = False
     try:
         chosen = _chosen(options.numbers)
         if options.handout is not None:
@@ -54,25 +58,28 @@ def main(arguments: list[str] | None = None) -> int:
         if options.check:
             return _report(stale(chosen))
         with ThreadPoolExecutor(max_workers=2) as pool:
-            for line in pool.map(build, chosen):
-                print(line, flush=True)
-        return _report(stale(chosen))
+            for complaint in pool.map(build, chosen):
+                failed = failed or complaint is not None
+                print(complaint or "", end="", file=sys.stderr, flush=True)
+        return 2 if failed else _report(stale(chosen))
     except (SourceError, OSError) as error:
         return _complain(str(error))
-    except (CellExecutionError, CellTimeoutError) as error:
-        return _complain(f"a notebook does not run:\n{error}")
 
 
-def build(source: Path) -> str:
-    """Write the worked and the student copy of one source, and say so."""
+def build(source: Path) -> str | None:
+    """Write the worked and the student copy of one source, and print that; or what is wrong, where it does not run."""
     notebook = read_source(source)
     student = STUDENT_COPIES / f"{source.stem}.ipynb"
     worked = NOTEBOOKS / f"{source.stem}.ipynb"
     student.parent.mkdir(exist_ok=True)
-    student.write_text(written(student_copy(notebook, source.name)), encoding="utf-8")
-    executed = run(worked_copy(notebook, source.name), NOTEBOOKS)
-    worked.write_text(written(executed), encoding="utf-8")
-    return f"{worked.name}: {len(executed.cells)} cells, {worked.stat().st_size // 1000} KB"
+    write(student_copy(notebook, source.name), student)
+    try:
+        executed = run(worked_copy(notebook, source.name), NOTEBOOKS)
+    except RunError as error:
+        return f"{source.name} does not run:\n{error}\n"
+    write(executed, worked)
+    print(f"{worked.name}: {len(executed.cells)} cells, {worked.stat().st_size // 1000} KB", flush=True)
+    return None
 
 
 def stale(chosen: list[Path]) -> list[str]:
@@ -87,7 +94,11 @@ def stale(chosen: list[Path]) -> list[str]:
         if not worked.exists():
             complaints.append(f"{worked.name} is missing; build it")
             continue
-        stored = read(worked)
+        try:
+            stored = read(worked)
+        except SourceError as error:
+            complaints.append(str(error))
+            continue
         if written(without_outputs(stored)) != written(worked_copy(notebook, source.name)):
             complaints.append(f"{worked.name} is not what {source.name} gives; build it again")
         complaints += [f"{worked.name}: {problem}" for problem in blemishes(stored)]
@@ -157,4 +168,7 @@ def _complain(message: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

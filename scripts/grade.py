@@ -19,7 +19,7 @@ in .ipynb_checkpoints are not. The states:
 
     passed        the check accepts the function
     not yet       it finds a mistake, which is shown
-    not written   the stub is still there
+    not written   it raises NotImplementedError, as the stub does
     missing       there is no function of that name
     time          the function, or the cell that defines it, took longer than the limit
     error         the cell that defines it, or the check, could not be executed
@@ -54,21 +54,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from decoding.legible import printable
-from scripts.console import Paint, write
-from scripts.grade_report import as_json, report
-from scripts.grading import Grade, Limits, grade
-from scripts.hand_ins import Topic, read_topics
-from scripts.notebooks import SourceError
+try:
+    from decoding.legible import printable
+    from scripts.console import Paint, write
+    from scripts.grade_report import as_json, report
+    from scripts.grading import Grade, Limits, grade
+    from scripts.hand_ins import Topic, read_topics
+    from scripts.notebooks import SourceError
+except ModuleNotFoundError as error:
+    sys.exit(f"grade.py: {error.name} is missing; run this with `scripts/in_venv.py --extra notebooks`")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    files = [file for path in options.files for file in (sorted(path.glob("*.ipynb")) if path.is_dir() else [path])]
+    files = [file for path in options.files for file in _notebooks_in(path)]
     chosen = {os.path.realpath(file): file for file in files}
     paths = [path for real, path in chosen.items() if ".ipynb_checkpoints" not in Path(real).parts]
     if not paths:
         return _complain("there is nothing to grade: no notebook, or only Jupyter's own copies in .ipynb_checkpoints")
+    if options.json == "" or not Path(options.json or ".").absolute().parent.is_dir():
+        return _complain(f"--json {options.json!r}: there is no folder for that file")
     if options.json and (options.json.lower().endswith(".ipynb") or os.path.realpath(options.json) in chosen):
         return _complain(f"--json {options.json} would overwrite a notebook; name a .json file")
     try:
@@ -79,12 +84,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write(as_json(grades) if options.json == "-" else printable(report(grades, Paint(sys.stdout))))
     if options.json and options.json != "-":
         try:
-            Path(options.json).write_text(as_json(grades), encoding="utf-8")
+            Path(options.json).write_text(as_json(grades), encoding="utf-8", newline="\n")
         except OSError as error:
             return _complain(f"{options.json} cannot be written: {error.strerror}")
     if any(grade.problem is not None for grade in grades):
         return 2
     return 0 if all(grade.passed == len(grade.outcomes) for grade in grades) else 1
+
+
+def _notebooks_in(path: Path) -> list[Path]:
+    return sorted(path.glob("*.ipynb")) if os.path.isdir(path) else [path]  # noqa: PTH112  (never raises)
 
 
 def grade_all(paths: Sequence[Path], topics: Sequence[Topic], limits: Limits, jobs: int) -> list[Grade]:

@@ -67,6 +67,8 @@ def grade(path: Path, topics: Sequence[Topic], limits: Limits, stop: threading.E
         outcomes, stopped = examine(hand_in, limits, stop)
     except (UngradableError, NoKernelError) as error:
         return Grade(path, topic, str(error))
+    except Exception as error:  # whatever this file has brought about, the others are graded
+        return Grade(path, topic, f"grading it failed with {type(error).__name__}: {error}")
     return Grade(path, topic, None, outcomes, stopped)
 
 

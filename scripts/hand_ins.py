@@ -55,6 +55,7 @@ def read_hand_in(path: Path, topics: Sequence[Topic]) -> HandIn:
     """Read a notebook of format 4, whoever saved it. Raises UngradableError."""
     try:
         content = json.loads(path.read_bytes().decode("utf-8-sig"))
+        json.dumps(content, ensure_ascii=False).encode()  # half a character may stand in JSON, but in no message
     except OSError as error:
         raise UngradableError(f"it cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):

@@ -13,6 +13,7 @@ FOLDER = "logits_to_text"  # what the archive unpacks to
 _WHEN = (2026, 1, 1, 0, 0, 0)  # the same archive each time
 _WHOLE = ["gpt2", "decoding", "notebooks/checks"]
 _FILES = ["notebooks/weights.py", "scripts/in_venv.py", "requirements.txt", "pyproject.toml", "LICENSE"]
+_KINDS = {".py", ".json", ".bpe", ".safetensors", ".md"}
 _LINK = re.compile(r"\[([^\]]*)\]\((\d\d_\w+\.ipynb)\)")  # to another notebook, which may not be in the set
 
 _README = """\
@@ -29,7 +30,9 @@ checks your answer and says what is wrong. You may skip any of them. When you ar
 
 
 def pack(sources: list[Path], archive: Path) -> None:
-    """Write the class set of these sources. Raises OSError where that is not possible."""
+    """Write the class set of these sources. Raises OSError, with a sentence, where that is not possible."""
+    if not archive.name or archive.is_dir():
+        raise OSError(f"{archive} is a folder; name the file that is to be written, class.zip for instance")
     entries: dict[str, bytes] = {"README.md": _README.encode()}
     packed = {f"{source.stem}.ipynb" for source in sources}
     for source in sources:
@@ -40,13 +43,20 @@ def pack(sources: list[Path], archive: Path) -> None:
     for path in _packed_files():
         entries[path.relative_to(ROOT).as_posix()] = path.read_bytes()
     partial = archive.with_name(f"{archive.name}.partial")  # an old archive stays whole until the new one is
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in sorted(entries.items()):
-            file.writestr(zipfile.ZipInfo(f"{FOLDER}/{name}", _WHEN), content, zipfile.ZIP_DEFLATED)
-    partial.replace(archive)
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, content in sorted(entries.items()):
+                info = zipfile.ZipInfo(f"{FOLDER}/{name}", _WHEN)
+                info.external_attr = 0o644 << 16  # everybody may read it
+                file.writestr(info, content, zipfile.ZIP_DEFLATED)
+        partial.replace(archive)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _packed_files() -> Iterator[Path]:
+    """What the product consists of, and nothing that happens to lie beside it."""
     for folder in _WHOLE:
-        yield from (path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        yield from (path for path in (ROOT / folder).rglob("*") if path.suffix in _KINDS and path.name[0] != ".")
     yield from (ROOT / name for name in _FILES)

@@ -50,7 +50,6 @@ class Exercise(NamedTuple):
 
     number: str
     function: str
-    minutes: int
     stub: int  # place of the cell with the solution
     check: int
     solution: str  # the code between the markers, without its indent
@@ -62,7 +61,10 @@ def sources() -> list[Path]:
 
 def read_source(path: Path) -> NotebookNode:
     """The source as a notebook, with a fixed id for every cell. Raises SourceError where a convention is not kept."""
-    parsed = jupytext.read(path, fmt="py:percent")
+    try:
+        parsed = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path.name} is no text in UTF-8: {error}") from error
     number = path.name[:2]
     for place, cell in enumerate(parsed.cells):
         cell.id = f"{number}-{place:03}"
@@ -107,7 +109,7 @@ def exercises(notebook: NotebookNode, name: str) -> list[Exercise]:
             if f"def {call[1]}(" not in notebook.cells[stub].source:
                 raise SourceError(f"{name}, cell {cell.id}: the exercise does not define {call[1]}")
             solution = _solution(notebook.cells[stub].source)
-            found.append(Exercise(heading[1], call[1], int(heading[3]), stub, place, solution))
+            found.append(Exercise(heading[1], call[1], stub, place, solution))
             heading, stub = None, None
     if heading is not None:
         raise SourceError(f"{name}: Exercise {heading[1]} has no check")
@@ -178,7 +180,16 @@ def written(notebook: NotebookNode) -> str:
 
 
 def read(path: Path) -> NotebookNode:
-    return nbformat.read(path, as_version=4)
+    """A notebook from its file. Raises SourceError for what is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, AttributeError, KeyError) as error:  # NotJSONError is a ValueError
+        raise SourceError(f"{path.name} is no notebook; build it again") from error
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Store a notebook, with the same line ends on every system."""
+    path.write_text(written(notebook), encoding="utf-8", newline="\n")
 
 
 def without_outputs(notebook: NotebookNode) -> NotebookNode:

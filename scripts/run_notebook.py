@@ -7,7 +7,12 @@ from copy import deepcopy
 from pathlib import Path
 
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+
+
+class RunError(RuntimeError):
+    """A notebook that did not run to its end, with the reason."""
 
 
 def run(notebook: NotebookNode, folder: Path, *, seconds: int = 120) -> NotebookNode:
@@ -16,8 +21,8 @@ def run(notebook: NotebookNode, folder: Path, *, seconds: int = 120) -> Notebook
     folder    where the kernel starts
     seconds   the most that one cell may take
 
-    Raises nbclient's CellTimeoutError, and its CellExecutionError for an error in a cell without the tag
-    `raises-exception`, which the checks of a student copy have.
+    Raises RunError where a cell takes longer, ends the kernel, or ends with an error and has no tag `raises-exception`,
+    as the checks of a student copy have.
     """
     executed = deepcopy(notebook)
     client = NotebookClient(
@@ -29,7 +34,10 @@ def run(notebook: NotebookNode, folder: Path, *, seconds: int = 120) -> Notebook
         coalesce_streams=True,
         extra_arguments=["--log-level=40"],  # errors only: no word about sockets
     )
-    client.execute(env=environment())
+    try:
+        client.execute(env=environment())
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        raise RunError(str(error)) from error
     executed.metadata = deepcopy(notebook.metadata)  # what the kernel says of itself differs from machine to machine
     return executed
 

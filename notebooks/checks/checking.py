@@ -8,8 +8,10 @@ anything is wrong, it asks its known mistakes whether one of them makes the very
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import linecache
+import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +19,11 @@ from typing import Any
 
 import torch
 
+from decoding.legible import printable
+
 from .comparing import Complaint, complaint_about, copy_of, first_difference, show
+
+_STUB = re.compile(r"Exercise \d+\.\d+: write ")  # how the message of a stub begins
 
 Case = dict[str, Any]  # argument name -> value, in the order of the call
 
@@ -88,7 +94,7 @@ class Check:
         tried = f"{len(self.cases)} small case{'s' * (len(self.cases) > 1)}"
         if random_cases:
             tried += f" and {len(random_cases)} random ones"
-        print(f"Exercise {self.exercise}: {self.name} is right, in {tried}. ✓")
+        print(printable(f"Exercise {self.exercise}: {self.name} is right, in {tried}. ✓"))
 
     def _random_cases(self) -> list[Case]:
         if self.random is None:
@@ -117,19 +123,24 @@ class Check:
         given = copy_of(case)
         try:
             outcome = self._outcome(function, given)
-        except NotImplementedError as error:
-            if str(error) and not str(error).startswith(f"Exercise {self.exercise}:"):
-                sentence = f"It calls something that is not written yet ({error})."
-                return Complaint(sentence, kind="NotImplementedError"), None
-            line = f"NotImplementedError: {error}"  # and no traceback: the reader knows where the stub is
-            error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
-            raise
         except Exception as error:
-            return Complaint(_what_stopped(function, error), kind=f"{type(error).__name__}: {error}"), None
+            if isinstance(error, NotImplementedError) and self._is_its_stub(error):
+                line = f"NotImplementedError: {error}"  # and no traceback: the reader knows where the stub is
+                error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
+                raise
+            if isinstance(error, NotImplementedError) and _STUB.match(str(error)):
+                return Complaint(f"It calls something that is not written yet ({error}).", kind="stub"), None
+            return Complaint(_what_stopped(function, error), kind=_words(error)), None
         for argument, before in case.items():
             if complaint_about(before, given[argument], 0.0) is not None:
                 return Complaint(f"It changes its argument {argument}; make a new value instead."), outcome
-        return self._compare(self._expected(case), outcome), outcome
+        try:
+            return self._compare(self._expected(case), outcome), outcome
+        except Exception as error:  # tensors on other devices, sparse ones, numbers beyond all bounds, ...
+            return Complaint(f"It returns something that cannot be compared: {_words(error)}"), None
+
+    def _is_its_stub(self, error: NotImplementedError) -> bool:
+        return not str(error) or str(error).startswith(f"Exercise {self.exercise}:")
 
     def _outcome(self, function: Callable[..., Any], case: Case) -> Any:
         return self.run(function, case)
@@ -156,10 +167,10 @@ class Check:
         """
         with contextlib.redirect_stdout(io.StringIO()):
             cases = [*self.cases, *self._random_cases()[:10]]
-            found = [self._judge(function, case) for case in cases]
+            found = [self._verdict(function, case) for case in cases]
             similar: str | None = None
             for mistake in self.mistakes:
-                known = [self._judge(mistake.function, case) for case in cases]
+                known = [self._verdict(mistake.function, case) for case in cases]
                 alike = [self._alike(a, b) for a, b in zip(found, known, strict=True)]
                 if all(alike):
                     return mistake.hint
@@ -167,6 +178,13 @@ class Check:
                 if similar is None and wrong and all(wrong):
                     similar = mistake.hint
         return similar
+
+    def _verdict(self, function: Callable[..., Any], case: Case) -> tuple[Complaint | None, Any]:
+        """The same as `_judge`, of a function that may be written in part."""
+        try:
+            return self._judge(function, case)
+        except NotImplementedError as error:
+            return Complaint(str(error), kind="stub"), None
 
     def _alike(self, a: tuple[Complaint | None, Any], b: tuple[Complaint | None, Any]) -> bool:
         complaints_alike = (a[0] and a[0].kind) == (b[0] and b[0].kind)
@@ -179,10 +197,18 @@ class Check:
 
 def _what_stopped(function: Callable[..., Any], error: Exception) -> str:
     """The reader's own error, with the line of the reader's code that raised it."""
-    sentence = f"It stops with {type(error).__name__}: {error}"
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    sentence = f"It stops with {_words(error)}"
+    # below the decorators, of which `torch.no_grad()` is one
+    file = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", None)
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     if lines and lines[-1].lineno is not None:
         source = linecache.getline(lines[-1].filename, lines[-1].lineno).strip()
         sentence += f" (line {lines[-1].lineno} of its cell: {source})" if source else ""
     return sentence
+
+
+def _words(error: Exception) -> str:
+    """Name and message of an error; only the name of one that cannot be written down."""
+    with contextlib.suppress(Exception):
+        return f"{type(error).__name__}: {error}"
+    return type(error).__name__

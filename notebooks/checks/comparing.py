@@ -14,7 +14,6 @@ from torch import Tensor
 
 _MOST = 12  # entries of a list that are shown
 _LARGE = 36  # numbers of a tensor, from which on they are not
-_ARRAYS = (Tensor, numpy.ndarray)  # whose == is no answer to the question whether they are the same
 _NAMES: dict[type, str] = {
     int: "a whole number",
     float: "a number",
@@ -41,8 +40,9 @@ def copy_of(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: copy_of(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(copy_of(part) for part in value)
-    return value
+        parts = [copy_of(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)  # a NamedTuple has fields
+    return value.copy() if isinstance(value, numpy.ndarray) else value
 
 
 def complaint_about(expected: Any, got: Any, tolerance: float) -> Complaint | None:
@@ -63,13 +63,14 @@ def complaint_about(expected: Any, got: Any, tolerance: float) -> Complaint | No
         return None if got == expected else Complaint("The value is wrong.", values=True)
     if isinstance(expected, numbers.Real):
         return _about_number(expected, got, tolerance)
-    same = got is expected or (type(got) is type(expected) and not isinstance(got, _ARRAYS) and got == expected)
+    same = got is expected or (type(got) is type(expected) and bool(numpy.all(got == expected)))
     return None if same else Complaint("The value is wrong.", values=True)
 
 
 def _about_tensor(expected: Tensor, got: Any, tolerance: float) -> Complaint | None:
     if not isinstance(got, Tensor):
         return _wrong_type(expected, got)
+    got, expected = got.detach().cpu(), expected.detach().cpu()
     if got.shape != expected.shape:
         return Complaint(f"The shape is {tuple(got.shape)}; it should be {tuple(expected.shape)}.")
     if _kind(got) != _kind(expected):
@@ -142,6 +143,7 @@ def _wrong_type(expected: Any, got: Any) -> Complaint:
 
 def _name(value: Any) -> str:
     """The type of a value in words."""
+    value = value.item() if isinstance(value, numpy.generic) else value
     if value is None:
         return "None"
     if isinstance(value, Tensor):
@@ -156,11 +158,14 @@ def _name(value: Any) -> str:
 def _kind(tensor: Tensor) -> str:
     if tensor.dtype == torch.bool:
         return "truth values"
+    if tensor.is_complex():
+        return "complex numbers"
     return "real numbers" if tensor.is_floating_point() else "whole numbers"
 
 
 def show(value: Any, words: Sequence[str] | None = None) -> str:
     """A value on one line, with few digits; rows of the width of a toy vocabulary with its words."""
+    value = value.item() if isinstance(value, numpy.generic) else value
     if isinstance(value, Tensor):
         if words is not None and value.dim() == 1 and len(value) == len(words) and value.dtype != torch.bool:
             return "[" + ", ".join(f"{word} {show(x)}" for word, x in zip(words, value.tolist(), strict=True)) + "]"

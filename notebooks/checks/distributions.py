@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +27,12 @@ def same_law(counts: Tensor, other: Tensor) -> bool:
     return chi_squared_survival(float(chi), max(int((both > 0).sum()) - 1, 1)) > SIGNIFICANCE
 
 
+class Counts(NamedTuple):
+    """How often each id, or each list of ids, came up: (V,) or (V, V, ...)."""
+
+    table: Tensor
+
+
 @dataclass(frozen=True, repr=False)
 class Draws(Check):
     """The check of a function that draws: how often each id comes up is compared with how often it should.
@@ -38,35 +46,37 @@ class Draws(Check):
     draws: int = 10_000
 
     def _outcome(self, function: Callable[..., Any], case: Case) -> Any:
-        """The counts, in the shape of the probabilities; or the first value that is no id, or no list of them."""
+        """The counts; or the first value that is no id, or no list of them."""
         torch.manual_seed(0)
         expected = self._expected(case)
         counts = torch.zeros_like(expected, dtype=torch.int64)
         before = copy_of(case)
-        for _ in range(self.draws):
-            drawn = function(*case.values())
+        for number in range(self.draws):
+            with contextlib.redirect_stdout(io.StringIO()) if number else contextlib.nullcontext():
+                drawn = function(*case.values())
             if complaint_about(before, case, 0.0) is not None or _complaint_about_ids(drawn, expected) is not None:
                 return drawn
             counts[drawn if expected.dim() == 1 else tuple(drawn)] += 1
-        return counts
+        return Counts(counts)
 
     def _expected(self, case: Case) -> Tensor:
         return self.reference(*copy_of(case).values())
 
     def _compare(self, expected: Tensor, outcome: Any) -> Complaint | None:
-        if not isinstance(outcome, Tensor) or outcome.shape != expected.shape:
+        if not isinstance(outcome, Counts):
             return _complaint_about_ids(outcome, expected)
+        counts = outcome.table
         certain = bool((expected == 1).any())  # then there is nothing to test but that
-        if not certain and int((outcome > 0).sum()) == 1:
-            always = outcome.nonzero()[0].tolist()
+        if not certain and int((counts > 0).sum()) == 1:
+            always = counts.nonzero()[0].tolist()
             sentence = f"In {self.draws} calls it always returns {always if expected.dim() > 1 else always[0]}: "
             return Complaint(f"{sentence}nothing is drawn, or a seed is set in it.", kind="always the same")
-        impossible = ((expected == 0) & (outcome > 0)).nonzero().tolist()
+        impossible = ((expected == 0) & (counts > 0)).nonzero().tolist()
         if impossible:
-            ids, times = impossible[0], int(outcome[tuple(impossible[0])])
+            ids, times = impossible[0], int(counts[tuple(impossible[0])])
             which = ids if expected.dim() > 1 else ids[0]
             return Complaint(f"In {times} of {self.draws} calls it returns {which}, which has the probability 0.")
-        if certain or g_test(outcome.flatten().tolist(), expected.flatten().tolist()) > SIGNIFICANCE:
+        if certain or g_test(counts.flatten().tolist(), expected.flatten().tolist()) > SIGNIFICANCE:
             return None
         sentence = f"In {self.draws} calls the ids do not come up as often as they should."
         if expected.dim() > 1:
@@ -74,12 +84,11 @@ class Draws(Check):
         return Complaint(sentence, values=True)
 
     def _shown(self, outcome: Any) -> Any:
-        # shares, to be compared with the probabilities; or a value that is no id
-        return outcome / self.draws if isinstance(outcome, Tensor) and not outcome.is_floating_point() else outcome
+        return outcome.table / self.draws if isinstance(outcome, Counts) else outcome  # shares, beside probabilities
 
     def _same(self, outcome: Any, other: Any) -> bool:
-        if isinstance(outcome, Tensor) and isinstance(other, Tensor) and outcome.shape == other.shape:
-            return same_law(outcome, other)
+        if isinstance(outcome, Counts) and isinstance(other, Counts):
+            return same_law(outcome.table, other.table)
         return complaint_about(outcome, other, 0.0) is None
 
 

@@ -164,8 +164,8 @@ print("Conv1D(4, 12):   ", tuple(Conv1D(4, 12).weight.shape))
 # a weight (4, 12), PyTorch complains. But each block of GPT-2 has a square weight, too.
 
 # %% [markdown] tags=["predict"]
-# **Predict.** `w` is square and has the file's layout. Work out $(1, 2)\,w$, with `w` as it is
-# and with `w.T`. What does PyTorch say about the wrong one?
+# **Predict.** `w` in the next cell is square and has the file's layout. Work out both products.
+# What does PyTorch say about the wrong one?
 #
 # <details><summary>Answer</summary>
 #
@@ -722,7 +722,7 @@ versions = {
     "ReLU": (tensors, F.relu),
     "exact GELU": (tensors, F.gelu),
 }
-print("...", tokenizer.decode(ids[21:30].tolist()))
+print("..." + tokenizer.decode(ids[22:30].tolist()))
 for version, (weights, gelu) in versions.items():
     logits = network(weights, ids, config, gelu)  # (T, V)
     surprisal = F.cross_entropy(logits[:-1], ids[1:])

@@ -158,3 +158,37 @@ def test_a_part_of_the_class_set_links_to_nothing_that_is_missing(tmp_path: Path
         text = archive.read(notebooks[0]).decode()
     assert "2. GPT-2 from scratch" in text
     assert "02_gpt2_from_scratch.ipynb" not in text
+
+
+def test_a_damaged_copy_and_a_source_that_is_no_text_are_named(copy_of_notebooks: Path) -> None:
+    from scripts.notebooks import SourceError, read_source
+
+    (copy_of_notebooks / "01_logits_to_text.ipynb").write_text("<<<<<<< ours", encoding="utf-8")
+    assert complaints() == ["01_logits_to_text.ipynb is no notebook; build it again"]
+    source = copy_of_notebooks / "src" / "01_logits_to_text.py"
+    source.write_bytes(b"# \xff")
+    with pytest.raises(SourceError, match=r"01_logits_to_text\.py is no text in UTF-8"):
+        read_source(source)
+
+
+def test_a_class_set_is_written_to_a_file_only(tmp_path: Path) -> None:
+    for target in (str(tmp_path), "."):
+        refused = build("--handout", target)
+        assert refused.returncode == 2
+        assert "is a folder; name the file that is to be written" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_notebook_that_does_not_run_is_named_and_the_old_one_stays(
+    copy_of_notebooks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from scripts import build_notebooks
+
+    worked = copy_of_notebooks / "01_logits_to_text.ipynb"
+    before = worked.read_bytes()
+    source = copy_of_notebooks / "src" / "01_logits_to_text.py"
+    text = source.read_text(encoding="utf-8").replace("# %%\nimport math", "# %%\n1 / 0\nimport math")
+    source.write_text(text, encoding="utf-8")
+    assert build_notebooks.main([]) == 2
+    assert "01_logits_to_text.py does not run:" in capsys.readouterr().err
+    assert worked.read_bytes() == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -176,7 +176,8 @@ def test_what_the_function_prints_is_shown_for_the_small_cases_only(capsys: pyte
         ([1, 2, 3], [1, 2], "There are 2 entries; there should be 3."),
         ([1, 2], np.array([1, 2]), "It returns a NumPy array; a list is expected."),
         (2, np.int64(2), None),
-        (np.ones(2), np.ones(2), "The value is wrong."),
+        (np.ones(2), np.ones(2), None),
+        (np.ones(2), np.zeros(2), "The value is wrong."),
         ([1, 2], (1, 2), "It returns a tuple of 2; a list is expected."),
         ([1, 2], [torch.tensor(1), 2], "It returns a tensor with one number"),
         ({"a": 1}, {"a": 1}, None),
@@ -286,3 +287,79 @@ def test_a_draw_must_not_change_its_argument_either() -> None:
 )
 def test_a_draw_gives_an_id(function: Any, sentence: str) -> None:
     assert sentence in said(draw, function)
+
+
+# -- what learners hand over, too -------------------------------------------------------------------------------------
+
+
+def test_the_line_shown_is_the_readers_also_below_a_decorator() -> None:
+    @torch.no_grad()
+    def stops(logits: Tensor, by: float) -> Tensor:
+        return logits[7] * by
+
+    assert "of its cell: return logits[7] * by)" in said(scaled, stops)
+
+
+def test_errors_of_pytorch_are_not_taken_for_stubs() -> None:
+    message = said(scaled, lambda z, f: torch.tensor([1, 2, 3]).softmax(-1))
+    assert "It stops with NotImplementedError: " in message
+    assert "not written yet" not in message
+
+
+def test_a_stub_in_a_branch_does_not_hide_what_is_wrong_before() -> None:
+    def partly(logits: Tensor, by: float) -> Tensor:
+        if by == 2:
+            return logits / by
+        raise NotImplementedError
+
+    assert "The values are wrong." in said(scaled, partly)
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (lambda z, f: (z * f).to(torch.complex64), "The tensor holds complex numbers"),
+        (lambda z, f: (z * f).to_sparse(), "cannot be compared"),
+        (lambda z, f: (z * f).requires_grad_(), None),
+    ],
+)
+def test_odd_tensors_get_a_sentence(function: Any, sentence: str | None) -> None:
+    if sentence is None:
+        scaled(function)
+    else:
+        assert sentence in said(scaled, function)
+
+
+def test_numpy_numbers_are_shown_as_numbers() -> None:
+    assert show(np.int64(0)) == "0"
+    assert show([np.float32(0.5)]) == "[0.5]"
+    complaint = complaint_about(True, np.bool_(False), 0.0)
+    assert complaint is not None
+    assert "something of type" not in complaint.sentence
+
+
+def test_a_named_tuple_and_an_array_are_copied() -> None:
+    case = {"step": Mistake, "pair": Pair(torch.ones(2), [1]), "array": np.ones(2)}
+    copy = copy_of(case)
+    copy["pair"].left[0], copy["array"][0] = 0, 0
+    assert case["pair"].left.tolist() == [1, 1]
+    assert case["array"].tolist() == [1, 1]
+
+
+class Pair(NamedTuple):
+    left: Tensor
+    right: list[int]
+
+
+def test_a_tensor_of_counts_is_no_draw() -> None:
+    message = said(draw, lambda p: torch.bincount(torch.multinomial(p, 100, replacement=True), minlength=3))
+    assert "It returns a tensor of shape (3,); a whole number is expected." in message
+
+
+def test_a_draw_that_prints_does_so_once_a_case(capsys: pytest.CaptureFixture[str]) -> None:
+    def chatty(p: Tensor) -> int:
+        print("called")
+        return int(torch.multinomial(p, 1))
+
+    draw(chatty)
+    assert capsys.readouterr().out.count("called") == len(draw.cases)

@@ -84,29 +84,33 @@ def test_the_student_copy_gives_no_solution_away(path: Path) -> None:
     lines = {line.strip() for cell in copy.cells for line in cell.source.split("\n")}
     for module in (NOTEBOOKS / "checks").glob("*.py"):
         lines |= {line.strip() for line in module.read_text(encoding="utf-8").split("\n")}
-    lines = {line.split("#")[0].strip() for line in lines}
-    found = exercises(source, path.name)
-    for exercise in found:
-        telling = {line.split("#")[0].strip() for line in exercise.solution.split("\n")}
-        telling = {line for line in telling if len(line) > 24 and line != "with torch.no_grad():"}
-        assert not telling & lines, f"Exercise {exercise.number}"
+    for exercise in exercises(source, path.name):
+        assert leaks(exercise.solution, lines) == set(), f"Exercise {exercise.number}"
         stub = f'raise NotImplementedError("Exercise {exercise.number}: write {exercise.function}")'
         assert sum(stub in cell.source for cell in copy.cells) == 1
     assert "### BEGIN SOLUTION" not in written(copy)
     assert "<summary>Solution" not in written(copy)
 
 
-def test_the_leak_scan_would_find_a_leak() -> None:
-    from scripts.notebooks import exercises, student_copy
+def leaks(solution: str, lines: set[str]) -> set[str]:
+    """The lines of a solution, those that are more than trivial, which stand among these lines, too."""
+    telling = {_code(line) for line in solution.split("\n")}
+    telling = {line for line in telling if len(line) > 24 and line != "with torch.no_grad():"}
+    return telling & {_code(line) for line in lines}
 
-    path = SOURCES[0]
+
+def _code(line: str) -> str:
+    return line.split("#")[0].strip()
+
+
+@source_of
+def test_the_leak_scan_would_find_a_leak(path: Path) -> None:
+    from scripts.notebooks import exercises
+
     source = parsed(path)
-    solutions = [exercise.solution for exercise in exercises(source, path.name)]
-    whole = "\n".join(cell.source for cell in source.cells)
-    handout = "\n".join(cell.source for cell in student_copy(source, path.name, solutions=False).cells)
-    for line in (line.strip() for solution in solutions for line in solution.split("\n")):
-        assert line in whole
-        assert len(line) <= 24 or line == "with torch.no_grad():" or line not in handout
+    whole = {line for cell in source.cells for line in cell.source.split("\n")}  # with the solutions in it
+    found = [leaks(exercise.solution, whole) for exercise in exercises(source, path.name)]
+    assert sum(map(bool, found)) >= len(found) - 1  # a short solution may have trivial lines only
 
 
 @source_of
@@ -174,7 +178,7 @@ def test_a_source_becomes_a_worked_and_a_student_copy(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
     source = parsed(path)
     (exercise,) = exercises(source, path.name)
-    assert (exercise.number, exercise.function, exercise.minutes) == ("7.1", "f", 5)
+    assert (exercise.number, exercise.function) == ("7.1", "f")
     assert exercise.solution == "if x:\n    return 1\nreturn 2"
     worked = worked_copy(source, path.name)
     assert worked.cells[4].source == 'def f(x):\n    """It."""\n    if x:\n        return 1\n    return 2'

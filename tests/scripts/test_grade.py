@@ -302,6 +302,7 @@ BAD_FILES = {
     "hello": "it is empty, or no notebook",
     "[" * 100_000: "it is empty, or no notebook",
     "\udcff\udcfe": "it is empty, or no notebook",
+    '{"cells": [{"cell_type": "code", "source": "\\ud800"}]}': "it is empty, or no notebook",  # half a character
     "{}": "it is JSON, but no notebook",
     "[1]": "it is JSON, but no notebook",
     '{"nbformat": 4, "cells": [7, {}]}': "it is JSON, but no notebook, or a damaged one",
@@ -468,9 +469,11 @@ def test_grades_are_never_written_over_a_hand_in(tmp_path: Path, ada: Path, quic
         code, _, err = quick(ada, bob, "--json", target)
         assert (code, err) == (2, f"grade.py: --json {target} would overwrite a notebook; name a .json file\n")
     assert ada.read_bytes() == bob.read_bytes() == before
-    for target in (tmp_path / "no" / "grades.json", tmp_path):
-        code, out, err = quick(ada, "--json", target)
-        assert (code, "4/4" in out, "cannot be written: " in err) == (2, True, True)  # the work is not lost
+    for nowhere in (tmp_path / "no" / "grades.json", ""):
+        code, out, err = quick(ada, "--json", nowhere)
+        assert (code, out, "there is no folder for that file" in err) == (2, "", True)  # said before the long work
+    code, out, err = quick(ada, "--json", tmp_path)
+    assert (code, "4/4" in out, "cannot be written: " in err) == (2, True, True)  # and the work is not lost
 
 
 def test_what_cannot_be_done_is_said_and_the_help_warns(
