@@ -7,7 +7,7 @@ import unicodedata
 
 from .tokenizer import Tokenizer
 
-# for those who lack them
+# what stands for characters that standard output lacks
 _PLAIN = {ord("…"): "...", ord("✓"): "+", ord("█"): "#"} | {ord(part): " " for part in "▏▎▍▌▋▊▉"}
 
 

@@ -48,7 +48,6 @@ _PATH = re.compile(r"(?<![\w/.])/(?:home|root|tmp|Users|usr|opt|work|content|mnt
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    failed = False
     try:
         chosen = _chosen(options.numbers)
         if options.handout is not None:
@@ -58,10 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.check:
             return _report(stale(chosen))
         with ThreadPoolExecutor(max_workers=2) as pool:
-            for complaint in pool.map(build, chosen):
-                failed = failed or complaint is not None
-                print(complaint or "", end="", file=sys.stderr, flush=True)
-        return 2 if failed else _report(stale(chosen))
+            broken = [complaint for complaint in pool.map(build, chosen) if complaint is not None]
+        return _complain("\n".join(broken)) if broken else _report(stale(chosen))
     except (SourceError, OSError) as error:
         return _complain(str(error))
 
@@ -76,7 +73,7 @@ def build(source: Path) -> str | None:
     try:
         executed = run(worked_copy(notebook, source.name), NOTEBOOKS)
     except RunError as error:
-        return f"{source.name} does not run:\n{error}\n"
+        return f"{source.name} does not run:\n{error}"
     write(executed, worked)
     print(f"{worked.name}: {len(executed.cells)} cells, {worked.stat().st_size // 1000} KB", flush=True)
     return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from torch import Tensor
 
 from ..legible import bar, padded
 from .curves import table_of
-from .inputs import as_many, numbers, some_curves
+from .inputs import as_many, numbers, positive, some_curves
 from .picture import Picture
 from .style import (
     FILL,
@@ -46,11 +47,10 @@ def lines(
     """
     xs = numbers(x, "x")
     values = some_curves(curves, "points of x", xs)
-    if logx and min(xs) <= 0:
-        raise ValueError(f"a logarithmic axis shows positive values only; x begins at {min(xs):g}")
-    lowest = min(value for curve in values.values() for value in curve if not math.isnan(value))
-    if logy and lowest <= 0:
-        raise ValueError(f"a logarithmic axis shows positive values only; a curve goes down to {lowest:g}")
+    if logx:
+        positive(xs, "x begins at")
+    if logy:
+        positive(chain(*values.values()), "a curve goes down to")
     with house():
         figure = new_figure(3.6)
         axes = figure.subplots()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from ..legible import padded, visible
 from ..processors import TopP
-from .inputs import probabilities_of, some_curves
+from .inputs import positive, probabilities_of, some_curves
 from .picture import Picture
 from .style import (
     FILL,
@@ -18,6 +19,7 @@ from .style import (
     NORMAL,
     PALE,
     SMALL,
+    amount,
     house,
     label,
     new_figure,
@@ -97,17 +99,22 @@ def nucleus_curve(logits: Tensor, p: float, names: Callable[[int], str], *, most
     return Picture(figure, alt, "\n".join(table))
 
 
-def along_text(tokens: Sequence[str], curves: Mapping[str, Sequence[float] | Tensor], *, ylabel: str) -> Picture:
+def along_text(
+    tokens: Sequence[str], curves: Mapping[str, Sequence[float] | Tensor], *, ylabel: str, logy: bool = False
+) -> Picture:
     """Curves along a text, one point a token: entropy, surprisal, ...
 
     tokens   the T tokens, in the order of the text; long texts are broken into lines, an axis each
     curves   name -> T numbers; NaN leaves a gap
     ylabel   what is measured, with its unit
 
-    Raises ValueError for no tokens, no curves or more than 8, and curves of another length.
+    Raises ValueError for no tokens, no curves or more than 8, curves of another length, and values that are not
+    positive on a logarithmic axis.
     """
     tokens = [str(token) for token in tokens]
     values = some_curves(curves, "tokens", tokens)
+    if logy:
+        positive(chain(*values.values()), "a curve goes down to")
     n = len(tokens)
     down = math.ceil(n / _PER_LINE)
     per_line = math.ceil(n / down)
@@ -123,6 +130,9 @@ def along_text(tokens: Sequence[str], curves: Mapping[str, Sequence[float] | Ten
                     part, [curve[t] for t in part], label=label(name, 40), markersize=4, linewidth=1.4, **stroke(number)
                 )
             axes.set_xlim(start - 0.6, start + per_line - 0.4)
+            if logy:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_formatter(amount)
             token_ticks(axes, part, [tokens[t] for t in part])
             axes.grid(axis="y")
         figure.supylabel(wrapped(ylabel, 40), fontsize=NORMAL)

@@ -45,6 +45,13 @@ def some_curves(
     return lists
 
 
+def positive(values: Iterable[float], what: str) -> None:
+    """No value of a logarithmic axis is 0 or negative; NaN is none."""
+    lowest = min(value for value in values if not math.isnan(value))
+    if lowest <= 0:
+        raise ValueError(f"a logarithmic axis shows positive values only; {what} {lowest:g}")
+
+
 def probabilities_of(logits: Tensor, what: str = "logits") -> Tensor:
     """The softmax over all ids, (V,) -> (V,) float64, of logits of which some, not all, may be removed (-inf)."""
     if not isinstance(logits, Tensor) or logits.dim() != 1 or not logits.is_floating_point() or not len(logits):

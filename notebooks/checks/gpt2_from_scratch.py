@@ -146,20 +146,19 @@ causal_pattern = Check(
 # Exercise 2.2: attention
 
 
+@torch.no_grad()
+def _with_weights(layer: nn.Module, x: Tensor, first: tuple[Tensor, Tensor], c_proj: tuple[Tensor, Tensor]) -> Tensor:
+    """What a layer of the network makes of x with these weights and biases, its first linear layer's and c_proj's."""
+    parameters = [*first, *c_proj]  # the order in which the layer holds them
+    layer.eval().load_state_dict(dict(zip(layer.state_dict(), parameters, strict=True)))
+    return layer(x)
+
+
 def _attention_of_the_network(
     x: Tensor, c_attn_weight: Tensor, c_attn_bias: Tensor, c_proj_weight: Tensor, c_proj_bias: Tensor, n_head: int
 ) -> Tensor:
-    layer = Attention(GPT2Config(n_embd=x.shape[-1], n_head=n_head)).eval()
-    layer.load_state_dict(
-        {
-            "c_attn.weight": c_attn_weight,
-            "c_attn.bias": c_attn_bias,
-            "c_proj.weight": c_proj_weight,
-            "c_proj.bias": c_proj_bias,
-        }
-    )
-    with torch.no_grad():
-        return layer(x)
+    layer = Attention(GPT2Config(n_embd=x.shape[-1], n_head=n_head))
+    return _with_weights(layer, x, (c_attn_weight, c_attn_bias), (c_proj_weight, c_proj_bias))
 
 
 def _some_attention(generator: torch.Generator) -> Case:
@@ -359,17 +358,8 @@ attention = Check(
 def _mlp_of_the_network(
     x: Tensor, c_fc_weight: Tensor, c_fc_bias: Tensor, c_proj_weight: Tensor, c_proj_bias: Tensor
 ) -> Tensor:
-    layer = MLP(GPT2Config(n_embd=x.shape[-1], n_inner=len(c_fc_bias), n_head=1)).eval()
-    layer.load_state_dict(
-        {
-            "c_fc.weight": c_fc_weight,
-            "c_fc.bias": c_fc_bias,
-            "c_proj.weight": c_proj_weight,
-            "c_proj.bias": c_proj_bias,
-        }
-    )
-    with torch.no_grad():
-        return layer(x)
+    layer = MLP(GPT2Config(n_embd=x.shape[-1], n_inner=len(c_fc_bias), n_head=1))
+    return _with_weights(layer, x, (c_fc_weight, c_fc_bias), (c_proj_weight, c_proj_bias))
 
 
 def _some_mlp(generator: torch.Generator) -> Case:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .checking import Case, Check, Mistake
+from .words import WORDS
 
-WORDS = ["mat", "sofa", "roof", "dog", "moon", "cat", "sat", "the", "on"]
 V = len(WORDS)
 
 # -- 1.1 --------------------------------------------------------------------------------------------------------------

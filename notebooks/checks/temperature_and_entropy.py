@@ -12,8 +12,8 @@ from torch.distributions import Categorical
 from decoding import Temperature
 
 from .checking import Case, Check, Mistake
+from .words import WORDS
 
-WORDS = ["mat", "sofa", "roof", "dog", "moon", "cat", "sat", "the", "on"]
 CAT_SAT_ON_THE = torch.tensor([3.1, 2.4, 1.6, 0.7, 0.3, -0.4, -1.5, -2.2, -3.0])
 INF = math.inf
 
@@ -605,9 +605,9 @@ def _turned_round(logits: Tensor, h: float) -> float:
     return (low + high) / 2
 
 
-def _halved(logits: Tensor, h: float, entropy_at: Callable[[Tensor, float], float]) -> float:
+def _halved(logits: Tensor, h: float, entropy_at: Callable[[Tensor, float], float], rounds: int = 80) -> float:
     low, high = 0.01, 100.0
-    for _ in range(80):
+    for _ in range(rounds):
         middle = (low + high) / 2
         low, high = (middle, high) if entropy_at(logits, middle) < h else (low, middle)
     return (low + high) / 2
@@ -682,11 +682,7 @@ def _proportional(logits: Tensor, h: float) -> float:
 
 
 def _few_rounds(logits: Tensor, h: float) -> float:
-    low, high = 0.01, 100.0
-    for _ in range(10):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _entropy_at(logits, middle) < h else (low, middle)
-    return (low + high) / 2
+    return _halved(logits, h, _entropy_at, rounds=10)
 
 
 temperature_for = Check(

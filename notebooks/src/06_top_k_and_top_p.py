@@ -556,7 +556,7 @@ sizes = (TopP(0.9)(text_logits) > -torch.inf).sum(dim=-1)  # (T - 1,)
 logprobs = text_logits.log_softmax(dim=-1)  # (T - 1, V)
 agree = (2 * logprobs).logsumexp(dim=-1)  # (T - 1,): log of the chance that two agree
 tokens = [tokenizer.decode([id]) for id in ids[1:]]
-picture = plots.along_text(
+plots.along_text(
     tokens,
     {
         "TopP(0.9)": sizes,
@@ -564,11 +564,8 @@ picture = plots.along_text(
         "p-less": (logprobs >= agree[:, None]).sum(dim=-1),
     },
     ylabel="ids kept before this token",
+    logy=True,
 )
-for axes in picture.figure.axes:
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-picture
 
 # %% [markdown]
 # "Once upon a time there was a" leaves top-p one or two ids; then, at *king*, the story is open and

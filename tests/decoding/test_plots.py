@@ -427,3 +427,12 @@ def test_a_real_step_can_be_drawn(plots: Any, storybook: GPT2, tokenizer: Tokeni
 def test_errors_are_sentences(plots: Any, draw: Callable[[Any], object], words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         draw(plots)
+
+
+def test_values_along_a_text_may_stand_on_a_logarithmic_axis(plots: Any) -> None:
+    picture = plots.along_text(["a", "b", "c"], {"ids kept": [1, 1000, 30]}, ylabel="ids", logy=True)
+    (axes,) = picture.figure.axes
+    assert axes.get_yscale() == "log"
+    assert "$" not in "".join(label.get_text() for label in axes.get_yticklabels())
+    with pytest.raises(ValueError, match="a logarithmic axis shows positive values only; a curve goes down to 0"):
+        plots.along_text(["a", "b"], {"ids kept": [0, 3]}, ylabel="ids", logy=True)
