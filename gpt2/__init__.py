@@ -2,7 +2,8 @@
 
 from .checkpoint import CheckpointError
 from .config import PUBLISHED, GPT2Config, PublishedModel
-from .hub import HubUnreachableError, ModelNotFoundError, Source
+from .hub import Source
+from .hub_errors import HubUnreachableError, ModelNotFoundError
 from .model import GPT2
 from .session import Session
 

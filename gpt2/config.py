@@ -148,6 +148,8 @@ class PublishedModel(NamedTuple):
     repository: str
     revision: str  # commit hash
     config: GPT2Config
+    n_bytes: int  # of model.safetensors
+    sha256: str
 
 
 # OpenAI's four GPT-2 and Hugging Face's distilled one: https://huggingface.co/openai-community
@@ -156,25 +158,35 @@ PUBLISHED: dict[str, PublishedModel] = {
         "openai-community/gpt2",
         "607a30d783dfa663caf39e06633721c8d4cfcd7e",
         GPT2Config(n_layer=12, n_head=12, n_embd=768),  # 124,439,808 parameters
+        n_bytes=548_105_171,
+        sha256="248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
     ),
     "gpt2-medium": PublishedModel(
         "openai-community/gpt2-medium",
         "6dcaa7a952f72f9298047fd5137cd6e4f05f41da",
         GPT2Config(n_layer=24, n_head=16, n_embd=1024),  # 354,823,168 parameters
+        n_bytes=1_519_984_962,
+        sha256="fc5a354a19255ad494f3d71549390baca1ccf61d1d822b9408971705c687c9cd",
     ),
     "gpt2-large": PublishedModel(
         "openai-community/gpt2-large",
         "32b71b12589c2f8d625668d2335a01cac3249519",
         GPT2Config(n_layer=36, n_head=20, n_embd=1280),  # 774,030,080 parameters
+        n_bytes=3_247_159_078,
+        sha256="5f47f3e12f91cd33b662ce7e433b6150ad5512b5884a2cee961b50e9c3bbebce",
     ),
     "gpt2-xl": PublishedModel(
         "openai-community/gpt2-xl",
         "15ea56dee5df4983c59b2538573817e1667135e2",
         GPT2Config(n_layer=48, n_head=25, n_embd=1600),  # 1,557,611,200 parameters
+        n_bytes=6_431_829_962,
+        sha256="0f8b28eb05a8075f48b61b6f35332978c74fc7763fa9fb4051a1c30511736a6a",
     ),
     "distilgpt2": PublishedModel(
         "distilbert/distilgpt2",
         "2290a62682d06624634c1f46a6ad5be0f47f38aa",
         GPT2Config(n_layer=6, n_head=12, n_embd=768),  # 81,912,576 parameters
+        n_bytes=352_824_413,
+        sha256="e1ff18884359fe8beb795a5f414feb85a6ce3d929ad019c0d958c039d2b94a1b",
     ),
 }

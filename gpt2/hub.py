@@ -1,41 +1,27 @@
-"""Where a model's files come from: the bundled model, a directory, or the Hugging Face Hub."""
+"""Where a model's files come from: the bundled model, a directory, or the Hugging Face Hub.
+
+What a name means, and which files a model has, is decided here; `download.py` fetches one file.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import NamedTuple
 
 from .checkpoint import INDEX, shards
-from .config import PUBLISHED
+from .config import PUBLISHED, PublishedModel
+from .download import COMMIT, Content, Wanted, check_size, fetch
+from .hub_errors import ModelNotFoundError
 
 STORYBOOK = Path(__file__).parent / "storybook"  # the bundled model
-SECONDS_TO_ANSWER = 4.0  # how long the Hub, or a proxy, may take for each answer before it counts as out of reach
+FOLDER_VARIABLE = "GPT2_WEIGHTS"  # names a folder of published models that somebody has handed round
 
 _WEIGHTS = "model.safetensors"
 _CONFIG = "config.json"
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-class ModelNotFoundError(OSError):
-    """There is no such model, or it lacks the files that a model needs."""
-
-
-class HubUnreachableError(OSError):
-    """The Hub had to be asked, and did not answer, or refused to. `reason` says why, in a few words."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(
-            f"the Hugging Face Hub cannot be reached for {name} ({reason}); check the network or the proxy, "
-            f"or give a directory that holds the model"
-        )
-        self.reason = reason
 
 
 class Source(NamedTuple):
@@ -61,19 +47,24 @@ def locate(name: str | PathLike[str], *, revision: str | None = None, local_file
     """
     name = fspath(name)
     if name in PUBLISHED:
-        repository, pinned, _ = PUBLISHED[name]
-        return _on_the_hub(name, repository, revision or pinned, local_files_only)
+        published = PUBLISHED[name]
+        at_hand = _handed_round(name, published) if revision is None else None
+        return at_hand or _on_the_hub(name, published.repository, revision or published.revision, local_files_only)
     if name == "storybook" or _is_directory(name):
         if revision is not None:
             raise ValueError(f"revision names a commit on the Hub, but {name!r} is on this machine; leave it out")
-        folder = STORYBOOK if name == "storybook" else Path(name).expanduser()
-        return _in_directory(name, folder)
+        if name == "storybook":
+            return _in_directory(name, STORYBOOK)
+        return _in_directory(name, _model_folder(Path(name).expanduser()))
     if _REPOSITORY.fullmatch(name) and not name.startswith("."):
         return _on_the_hub(name, name, revision or "main", local_files_only)
     raise ModelNotFoundError(
         f"there is no model {name!r}: give one of {', '.join(PUBLISHED)}, storybook (bundled), "
         f"an existing directory, or owner/name on the Hugging Face Hub"
     )
+
+
+# -- directories ------------------------------------------------------------------------------------------------------
 
 
 def _is_directory(name: str) -> bool:
@@ -84,10 +75,7 @@ def _is_directory(name: str) -> bool:
 
 
 def _in_directory(name: str, folder: Path) -> ModelFiles:
-    try:
-        present = {path.name for path in folder.iterdir()}
-    except OSError as error:
-        raise ModelNotFoundError(f"the directory {folder} cannot be read: {error.strerror}") from error
+    present = {path.name for path in _entries(folder)}
     weights = next((file for file in (_WEIGHTS, INDEX) if file in present), None)
     if weights is None:
         pickles = any(file.endswith((".bin", ".pt", ".pth", ".ckpt")) for file in present)
@@ -100,110 +88,82 @@ def _in_directory(name: str, folder: Path) -> ModelFiles:
     return ModelFiles(folder / _CONFIG, folder / weights, Source(name, None))
 
 
+def _model_folder(folder: Path) -> Path:
+    """The folder itself, or the one model in a folder that holds no weights but folders with them."""
+    entries = _entries(folder)
+    if any(path.name in (_WEIGHTS, INDEX) for path in entries):
+        return folder
+    models = sorted(path for path in entries if any(_is_file(path / file) for file in (_WEIGHTS, INDEX)))
+    if len(models) > 1:
+        raise ModelNotFoundError(
+            f"the directory {folder} holds several models: {', '.join(path.name for path in models)}; "
+            f"name the folder of one, such as {models[0]}"
+        )
+    return models[0] if models else folder
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise ModelNotFoundError(f"the directory {folder} cannot be read: {error.strerror}") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the folder is closed to us, so it holds nothing for us
+        return False
+
+
+def _handed_round(name: str, published: PublishedModel) -> ModelFiles | None:
+    """The published model in the folder that GPT2_WEIGHTS names, as FOLDER/gpt2/, or as the one model of FOLDER."""
+    variable = os.environ.get(FOLDER_VARIABLE)
+    if not variable:
+        return None
+    if not _is_directory(variable):
+        raise ModelNotFoundError(
+            f"{FOLDER_VARIABLE} is {variable!r}, which is no directory: let it name the folder that holds {name}/, "
+            f"or take it away"
+        )
+    folder = Path(variable).expanduser()
+    inner, own = folder / name / _WEIGHTS, folder / _WEIGHTS
+    if _is_file(inner):
+        check_size(inner, published.n_bytes, f"{_WEIGHTS} of {name}")
+        files = _in_directory(name, inner.parent)
+    elif _is_file(own) and own.stat().st_size == published.n_bytes:
+        files = _in_directory(name, folder)
+    else:
+        return None
+    return files._replace(source=Source(name, published.revision))
+
+
+# -- the Hub ----------------------------------------------------------------------------------------------------------
+
+
 def _on_the_hub(name: str, repository: str, revision: str, local_files_only: bool) -> ModelFiles:
-    config = _fetch(name, repository, _CONFIG, revision, local_files_only)
+    config = fetch(Wanted(name, repository, _CONFIG, revision), local_files_only)
     if config is None:
         raise ModelNotFoundError(f"{repository} on the Hub has no {_CONFIG} at {revision}, so it is no model to load")
     # the cache keeps a commit in a folder of its own, .../snapshots/<commit>/; all other files are of the same commit
     snapshot = config.parent
-    commit = snapshot.name if _COMMIT.fullmatch(snapshot.name) else None
+    commit = snapshot.name if COMMIT.fullmatch(snapshot.name) else None
+    published = next((known for known in PUBLISHED.values() if known[:2] == (repository, commit)), None)
+    content = Content(published.n_bytes, published.sha256) if published else Content()
 
-    def fetch(file: str) -> Path | None:
-        return _fetch(name, repository, file, commit or revision, local_files_only)
+    def get(file: str, *content: Content) -> Path | None:
+        return fetch(Wanted(name, repository, file, commit or revision, *content), local_files_only)
 
-    cached = [snapshot / file for file in (_WEIGHTS, INDEX) if (snapshot / file).exists()]
-    weights = cached[0] if cached else fetch(_WEIGHTS) or fetch(INDEX)
+    names = (_WEIGHTS,) if published else (_WEIGHTS, INDEX)  # what is published is one file
+    weights = next((snapshot / file for file in names if (snapshot / file).exists()), None)
+    for file in names:
+        weights = weights or get(file, content)
     if weights is None:
         raise ModelNotFoundError(
             f"{repository} on the Hub has neither {_WEIGHTS} nor {INDEX} at {revision}; only safetensors is read"
         )
+    check_size(weights, content.n_bytes, f"{_WEIGHTS} of {name}")
     for shard in shards(weights) if weights.name == INDEX else []:
-        if fetch(shard) is None:
+        if get(shard) is None:
             raise ModelNotFoundError(f"{repository} on the Hub lists {shard}, but does not have it")
     return ModelFiles(config, weights, Source(name, commit))
-
-
-def _fetch(name: str, repository: str, file: str, revision: str, local_files_only: bool) -> Path | None:
-    """The file's place in the cache, after a download where needed; None where the repository has no such file.
-
-    A file of a full commit that lies in the cache is used without any request. A branch is asked for its newest commit,
-    and what the cache has of it will do where the Hub does not answer.
-    """
-    # A request that nobody asked for, made even for cached files, and one wait more where the Hub is silent.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    with warnings.catch_warnings():  # in a notebook tqdm asks for ipywidgets; its bar of plain text will do
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        import huggingface_hub as hub  # here, so that the bundled model and directories start without it
-        from huggingface_hub import errors, file_download  # noqa: F401  (the latter imports tqdm)
-
-    with _in_words(name, repository, revision):
-        cached = hub.try_to_load_from_cache(repository, file, revision=revision)
-        if local_files_only or _COMMIT.fullmatch(revision):
-            if isinstance(cached, str):
-                return Path(cached)
-            if cached is hub._CACHED_NO_EXIST:
-                return None
-            if local_files_only:
-                raise HubUnreachableError(name, "it is not in the cache, and the Hub is not to be asked")
-        try:  # one short question first, because a download asks again for minutes before it gives up
-            url = hub.hf_hub_url(repository, file, revision=revision)
-            answer = hub.get_hf_file_metadata(url, timeout=SECONDS_TO_ANSWER, retry_on_errors=False)
-            if answer.commit_hash is None:
-                raise errors.FileMetadataError("what answers there is not the Hub")
-        except errors.RemoteEntryNotFoundError:
-            return None
-        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):  # GatedRepoError is one of these, too
-            raise
-        except Exception:  # every way in which a network can fail
-            if isinstance(cached, str):
-                return Path(cached)
-            raise
-        return Path(hub.hf_hub_download(repository, file, revision=revision))
-
-
-@contextmanager
-def _in_words(name: str, repository: str, revision: str) -> Iterator[None]:
-    """Turn what huggingface_hub, its HTTP client and the disk may raise into our two errors."""
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except HubUnreachableError:
-        raise
-    except errors.GatedRepoError as error:
-        raise ModelNotFoundError(
-            f"{repository} is gated: accept its terms on the Hub, then log in with `hf auth login`"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ModelNotFoundError(
-            f"the Hub has no repository {repository}, or it is private: check the name, or log in with `hf auth login`"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise ModelNotFoundError(f"{repository} on the Hub has no revision {revision!r}") from error
-    except errors.HFValidationError as error:
-        raise ModelNotFoundError(f"{repository!r} cannot be the name of a repository on the Hub: {error}") from error
-    except errors.LocalEntryNotFoundError as error:
-        raise HubUnreachableError(name, _first_line(error)) from error
-    except ImportError as error:  # the HTTP client lacks what this proxy needs
-        raise HubUnreachableError(name, _first_line(error)) from error
-    except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
-        raise ModelNotFoundError(
-            f"the cache of the Hub cannot be used ({error}): point HF_HOME to a folder that can be read and written"
-        ) from error
-    except OSError as error:
-        if error.errno is not None and not isinstance(error, ConnectionError):
-            raise ModelNotFoundError(f"{name} cannot be stored: {error.strerror or error}") from error
-        raise HubUnreachableError(name, _first_line(error)) from error
-    except Exception as error:
-        if not _is_of_the_network(error):
-            raise
-        raise HubUnreachableError(name, _first_line(error)) from error
-
-
-def _is_of_the_network(error: Exception) -> bool:
-    """Whether an exception came from the Hub's HTTP client, whose own classes differ between its versions."""
-    return type(error).__module__.split(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

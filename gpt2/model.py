@@ -203,11 +203,17 @@ class GPT2(nn.Module):
         """A model with trained weights, in eval mode.
 
         name               a published model ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2"), the bundled
-                           "storybook", a directory in Hugging Face layout, or "owner/name" on the Hugging Face Hub
+                           "storybook", a directory in Hugging Face layout (or one whose only model lies in a folder of
+                           its own), or "owner/name" on the Hugging Face Hub
         revision           a branch, tag or commit on the Hub; without it published models are pinned to a commit
         dtype              what the weights are converted to: float64, float32, bfloat16 or float16
         device             where they go
         local_files_only   use what is in the cache and ask the Hub for nothing
+
+        What comes from the Hub goes into its cache (HF_HOME), and is not asked for again. A download that was
+        interrupted is resumed by the next call, and its sha256 is compared; of a published model that lies on this
+        machine the size is. Where the environment variable GPT2_WEIGHTS names a folder that holds gpt2/, or another
+        published model, it is read from there, without any request; a `revision` goes to the Hub nevertheless.
 
         On the CPU, weights that need no conversion stay views of the file: loading costs no memory, and the file must
         not be overwritten in place while the model is in use.

@@ -34,6 +34,15 @@ class Session:
         # keys and values, (layers, 2, R, H, slots, D); slot t of a row belongs to its t-th id
         self._cache: Tensor | None = None
 
+    @property
+    def keys_and_values(self) -> Tensor:
+        """What is cached, to be looked at: (layers, 2, R, H, the longest row's length, D), keys before values.
+
+        Behind the end of a shorter row stands anything. A view: whoever changes it changes what the model remembers.
+        Raises ValueError before the first `extend`.
+        """
+        return self._filled[..., : int(self.lengths.max()), :]
+
     @torch.no_grad()
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
         """Append ids to every row, and return the logits that follow the last ones.
@@ -92,8 +101,7 @@ class Session:
 
     def select(self, rows: Tensor) -> None:
         """Replace the rows by those with the numbers `rows` (R',): a row may be left out, moved or repeated."""
-        if self._cache is None:
-            raise ValueError("this session has no rows yet; extend it first")
+        cache = self._filled
         rows = rows.cpu().long()  # torch.tensor([]) is float32
         R = len(self.lengths)
         if rows.dim() != 1 or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < R):
@@ -101,7 +109,7 @@ class Session:
         if torch.equal(rows, torch.arange(R)):
             return
         self.lengths = self.lengths[rows]
-        self._cache = self._cache.index_select(2, rows.to(self._cache.device))
+        self._cache = cache.index_select(2, rows.to(cache.device))
 
     def rewind(self, lengths: Tensor) -> None:
         """Shorten row r to its first lengths[r] ids; lengths (R,) int64, none above the present one."""
@@ -112,6 +120,12 @@ class Session:
                 f"got {lengths.tolist()}"
             )
         self.lengths = lengths.clone()  # what stands in the slots behind is never seen, and overwritten in time
+
+    @property
+    def _filled(self) -> Tensor:
+        if self._cache is None:
+            raise ValueError("this session has no rows yet; extend it first")
+        return self._cache
 
     def _check_arguments(self, lengths: Tensor, n: Tensor, R: int, T: int, keep: int) -> None:
         if len(lengths) != R:

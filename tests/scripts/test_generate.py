@@ -18,7 +18,7 @@ from decoding import Greedy, Multinomial, Sample, Temperature, Tokenizer, TopK, 
 from gpt2 import GPT2, PUBLISHED
 from scripts import generate as program
 from tests.conftest import ROOT
-from tests.gpt2 import stand_in
+from tests.hub import children, stand_in
 
 PROMPT = "Once upon a time"
 ENVIRONMENT = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
@@ -290,15 +290,17 @@ def test_the_second_start_makes_no_request(tmp_path: Path) -> None:
     """Against a stand-in for the Hub, which has storybook under the name of gpt2. No telemetry either."""
     environment = {name: value for name, value in ENVIRONMENT.items() if name != "HF_HUB_DISABLE_TELEMETRY"}
     with stand_in.running() as hub:
-        hub.add("openai-community/gpt2", ROOT / "gpt2" / "storybook", commit=PUBLISHED["gpt2"].revision)
+        bundled = ROOT / "gpt2" / "storybook"
+        hub.add("openai-community/gpt2", bundled, commit=PUBLISHED["gpt2"].revision)
+        code = children.believing("gpt2", bundled) + children.script("generate")
         environment |= {"HF_HOME": str(tmp_path), "HF_ENDPOINT": hub.address, "NO_PROXY": "127.0.0.1"}
         for expected in ({"config.json", "model.safetensors"}, set()):
-            process = start(PROMPT, "--max-new-tokens", "3", "--json", env=environment)
+            process = children.start(code, PROMPT, "--max-new-tokens", "3", "--json", env=environment)
             out, error = process.communicate(timeout=60)
-            assert (process.returncode, error) == (0, b"")
+            assert (process.returncode, error) == (0, "")
             result = json.loads(out)
             assert (result["model"], result["revision"]) == ("gpt2", PUBLISHED["gpt2"].revision)
-            assert {request.split("/")[-1] for request in hub.requests} == expected
+            assert {request.file for request in hub.requests} == expected
             hub.requests.clear()
 
 

@@ -6,13 +6,9 @@ environment itself matters run in a process of their own. None touches the real 
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import huggingface_hub
@@ -22,46 +18,17 @@ from huggingface_hub import constants
 
 from gpt2 import GPT2, PUBLISHED, HubUnreachableError, ModelNotFoundError, Source
 from gpt2.hub import STORYBOOK, locate
-from tests.conftest import ROOT
 from tests.gpt2.small import small_model, state, write_model, write_sharded
-from tests.gpt2.stand_in import COMMIT, Refusal, StandIn, running
+from tests.hub.children import believing, environment, start
+from tests.hub.conftest import NOBODY, connect
+from tests.hub.stand_in import COMMIT, File, Refusal, StandIn, running
 
 MODEL = small_model()
-NOBODY = "http://127.0.0.1:9"  # where connections are refused
 PINNED = PUBLISHED["gpt2"].revision
+Publish = Callable[[str, Path], None]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, no token, and a Hub that cannot be reached."""
-    home = tmp_path_factory.mktemp("hf")
-    for name, value in {
-        "HF_HOME": str(home),
-        "HF_HUB_CACHE": str(home / "hub"),
-        "HF_TOKEN_PATH": str(home / "token"),
-        "HF_STORED_TOKENS_PATH": str(home / "stored_tokens"),
-        "AGENT_HARNESSES_PATH": str(home / "harnesses.json"),
-        "HF_HUB_OFFLINE": False,
-    }.items():
-        monkeypatch.setattr(constants, name, value, raising=False)
-    for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-        monkeypatch.delenv(variable.lower(), raising=False)
-    connect(monkeypatch, NOBODY)
-    return home / "hub"
-
-
-def connect(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    template = address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[StandIn]:
-    with running() as stand_in:
-        connect(monkeypatch, stand_in.address)
-        yield stand_in
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def is_model(model: GPT2, expected: GPT2 = MODEL) -> bool:
@@ -220,11 +187,11 @@ def test_from_the_hub(hub: StandIn, tmp_path: Path) -> None:
     assert {file.split("/")[-1] for file in hub.files_asked_for()} == {"config.json", "model.safetensors"}
 
 
-def test_a_published_model_is_its_pinned_commit(hub: StandIn, tmp_path: Path) -> None:
+def test_a_published_model_is_its_pinned_commit(hub: StandIn, publish: Publish, tmp_path: Path) -> None:
     """Whatever the branch says today; a revision that is asked for is used instead."""
     repository = "openai-community/gpt2"
     newer = small_model(seed=1)
-    hub.add(repository, write_model(tmp_path / "pinned", MODEL), PINNED)
+    publish("gpt2", write_model(tmp_path / "pinned", MODEL))
     hub.add(repository, write_model(tmp_path / "newer", newer), "f" * 40)
     model = GPT2.from_pretrained("gpt2")
     assert is_model(model)
@@ -235,20 +202,20 @@ def test_a_published_model_is_its_pinned_commit(hub: StandIn, tmp_path: Path) ->
     assert model.source == Source("gpt2", "f" * 40)
 
 
-def test_without_a_name_it_is_gpt2(hub: StandIn, tmp_path: Path) -> None:
-    hub.add("openai-community/gpt2", write_model(tmp_path, MODEL), PINNED)
+def test_without_a_name_it_is_gpt2(publish: Publish, tmp_path: Path) -> None:
+    publish("gpt2", write_model(tmp_path, MODEL))
     assert GPT2.from_pretrained().source == Source("gpt2", PINNED)
 
 
-def test_every_published_name_leads_to_its_repository(hub: StandIn, tmp_path: Path) -> None:
+def test_every_published_name_leads_to_its_repository(publish: Publish, tmp_path: Path) -> None:
     folder = write_model(tmp_path, MODEL)
-    for name, published in PUBLISHED.items():
-        hub.add(published.repository, folder, published.revision)
+    for name, published in list(PUBLISHED.items()):
+        publish(name, folder)
         assert GPT2.from_pretrained(name).source == Source(name, published.revision)
 
 
-def test_a_pinned_model_in_the_cache_makes_no_request(hub: StandIn, tmp_path: Path) -> None:
-    hub.add("openai-community/gpt2", write_model(tmp_path, MODEL), PINNED)
+def test_a_pinned_model_in_the_cache_makes_no_request(hub: StandIn, publish: Publish, tmp_path: Path) -> None:
+    publish("gpt2", write_model(tmp_path, MODEL))
     GPT2.from_pretrained("gpt2")
     assert hub.requests
     hub.requests.clear()
@@ -264,7 +231,7 @@ def test_a_branch_is_asked_for_and_followed(hub: StandIn, tmp_path: Path) -> Non
     GPT2.from_pretrained("owner/name")
     hub.requests.clear()
     assert is_model(GPT2.from_pretrained("owner/name"))
-    assert {request.split()[0] for request in hub.requests} == {"HEAD"}
+    assert {request.method for request in hub.requests} == {"HEAD"}
     newer = small_model(seed=1)
     hub.add("owner/name", write_model(tmp_path / "two", newer), "e" * 40)
     model = GPT2.from_pretrained("owner/name")
@@ -297,14 +264,14 @@ def test_all_files_are_of_one_commit(hub: StandIn, tmp_path: Path, monkeypatch: 
     hub.add("owner/name", write_model(tmp_path / "one", MODEL))
     find = hub.find
 
-    def moving(repository: str, revision: str, file: str) -> tuple[str, bytes]:
+    def moving(repository: str, revision: str, file: str) -> tuple[str, File]:
         if file != "config.json" and (repository, "e" * 40) not in hub.commits:
             hub.add(repository, write_model(tmp_path / "two", newer), "e" * 40)
         return find(repository, revision, file)
 
     monkeypatch.setattr(hub, "find", moving)
     files = locate("owner/name")
-    assert files.config.resolve().read_bytes() in {c["config.json"] for c in hub.commits.values()}
+    assert files.config.resolve().read_bytes() in {c["config.json"].content for c in hub.commits.values()}
     assert files.config.parent == files.weights.parent
     assert files.source.revision == files.weights.parent.name
 
@@ -463,26 +430,18 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tupl
     a_file = tmp_path / "file"
     a_file.write_text("not a folder", encoding="utf-8")
     with running() as hub, socket.create_server(("127.0.0.1", 0), backlog=16) as silent:  # the system accepts for it
-        hub.add("openai-community/gpt2", write_model(tmp_path / "model", MODEL), PINNED)
-        environments = {
-            "fine": {"HF_ENDPOINT": hub.address},
-            "home is a file": {"HF_ENDPOINT": hub.address, "HF_HOME": str(a_file)},
-            "home in a file": {"HF_ENDPOINT": hub.address, "HF_HOME": str(a_file / "sub")},
-            "offline": {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "1"},
-            "silence": {"HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"},
-        }
-        unwanted = re.compile("HF_|HUGGING|.*PROXY", re.IGNORECASE)
-        kept = {variable: value for variable, value in os.environ.items() if not unwanted.match(variable)}
+        folder = write_model(tmp_path / "model", MODEL)
+        hub.add("openai-community/gpt2", folder, PINNED)
+        silence = f"http://127.0.0.1:{silent.getsockname()[1]}"
         processes = {
-            name: subprocess.Popen(
-                [sys.executable, "-c", ASK, "gpt2"],
-                cwd=ROOT,
-                env={**kept, "HOME": str(tmp_path / name), "HF_HOME": str(tmp_path / name / "hf"), **environment},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for name, environment in environments.items()
+            name: start(believing("gpt2", folder) + ASK, "gpt2", env=environment(tmp_path / name, address, **more))
+            for name, address, more in [
+                ("fine", hub.address, {}),
+                ("home is a file", hub.address, {"HF_HOME": str(a_file)}),
+                ("home in a file", hub.address, {"HF_HOME": str(a_file / "sub")}),
+                ("offline", hub.address, {"HF_HUB_OFFLINE": "1"}),
+                ("silence", silence, {}),
+            ]
         }
         answers = {}
         for name, process in processes.items():
