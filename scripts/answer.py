@@ -11,7 +11,8 @@ from decoding import Chance, Limits, Piece, Strategy, Tokenizer, stream
 from decoding.chance import fresh_seed
 from decoding.text import Stops
 from gpt2 import GPT2
-from scripts.console import Paint, probability_table, write
+from scripts.console import probability_table, write
+from scripts.paint import Paint
 
 
 @dataclass

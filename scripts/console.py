@@ -1,32 +1,15 @@
-"""What the scripts print: colours where they are welcome, and tables of probabilities."""
+"""What the scripts print: tables of probabilities."""
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import TextIO
 
 from decoding import Tokenizer
 from decoding.legible import bar, token_name
 from decoding.trace import Candidate, StepTrace
+from scripts.paint import Paint
 
 _BAR = 28  # columns of the bars in a table
-
-
-class Paint:
-    """Colours for a stream that is a terminal, unless NO_COLOR is set (https://no-color.org); else plain text."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.on = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-    def _wrap(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.on and text else text
-
-    def dim(self, text: str) -> str:
-        return self._wrap("2", text)
-
-    def bold(self, text: str) -> str:
-        return self._wrap("1", text)
 
 
 def probability_table(trace: StepTrace, number: int, tokenizer: Tokenizer, paint: Paint, most: int = 5) -> str:

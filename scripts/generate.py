@@ -18,9 +18,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a clone, from any folder
+
+from scripts import command
+from scripts.command import Parser, run_command
 
 if TYPE_CHECKING:
     from decoding import Chance, Processor, Strategy, Tokenizer
@@ -28,16 +31,10 @@ if TYPE_CHECKING:
     from scripts.answer import Request, Text
 
 DEFAULT_MODEL, BUNDLED_MODEL = "gpt2", "storybook"
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+NAME = "generate.py"
 
 
 # -- options ----------------------------------------------------------------------------------------------------------
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line, as for every other mistake; argparse would print the usage before it."""
-        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
 
 
 class InOrder(argparse.Action):
@@ -48,12 +45,7 @@ class InOrder(argparse.Action):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(
-        prog="generate.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(NAME, __doc__)
     parser.add_argument("prompt", nargs="?", help="the text to continue; without it, standard input")
     parser.set_defaults(processors=[])
 
@@ -199,7 +191,7 @@ def read_standard_input() -> str:
 # -- main -------------------------------------------------------------------------------------------------------------
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     if options.quiet:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from decoding import Tokenizer
@@ -242,6 +234,7 @@ def run(options: argparse.Namespace) -> None:
             note(summary(texts, options, request, model, time.perf_counter() - started))
         if not conversation and any(text.finish_reason == "interrupted" for text in texts):
             raise KeyboardInterrupt
+    return 0
 
 
 def summary(texts: list[Text], options: argparse.Namespace, request: Request, model: GPT2, seconds: float) -> str:
@@ -259,34 +252,12 @@ def expects_sampling(options: argparse.Namespace) -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """Run, and turn whatever a user can cause into one line and an exit code."""
-    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  (closed streams are None)
-    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     options = parse(arguments)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another one
-    try:
-        run(options)
-    except BrokenPipeError:  # whoever read the output has had enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at the end
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except (ValueError, OSError, MemoryError) as error:
-        return complain(error)
-    except RuntimeError as error:
-        if "memory" not in str(error).lower():  # a device that is full is the user's, all else is a bug
-            raise
-        return complain(error)
-    return 0
-
-
-def complain(error: Exception) -> int:
-    note(" ".join(str(error).split()) or type(error).__name__)
-    return 1
+    return run_command(NAME, lambda: run(options))
 
 
 def note(text: str) -> None:
-    """Say something beside the result: one line on standard error."""
-    print(f"generate.py: {text}", file=sys.stderr, flush=True)
+    command.note(NAME, text)
 
 
 if __name__ == "__main__":

@@ -56,11 +56,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 try:
     from decoding.legible import printable
-    from scripts.console import Paint, write
+    from scripts.console import write
     from scripts.grade_report import as_json, report
     from scripts.grading import Grade, Limits, grade
     from scripts.hand_ins import Topic, read_topics
     from scripts.notebooks import SourceError
+    from scripts.paint import Paint
 except ModuleNotFoundError as error:
     sys.exit(f"grade.py: {error.name} is missing; run this with `scripts/in_venv.py --extra notebooks`")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from decoding.legible import can_print, columns, padded, visible
 
-from .console import Paint
 from .examiner import State
 from .grading import Grade
 from .hand_ins import Topic
+from .paint import Paint
 
 VERSION = 1
 _WIDTH = 80

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from scripts.console import Paint
+from scripts.paint import Paint
 
 
 def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:

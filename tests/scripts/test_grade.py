@@ -21,7 +21,7 @@ from typing import Any, get_args
 import pytest
 
 from decoding.legible import columns
-from scripts.console import Paint
+from scripts.paint import Paint
 from tests.conftest import EXTRAS, ROOT
 
 if all(map(find_spec, EXTRAS["notebooks"])):  # otherwise all of this is skipped

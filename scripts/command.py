@@ -1,0 +1,62 @@
+"""What the commands share: mistakes are one line, never a traceback, and exit codes mean something.
+
+Only the standard library is imported here, so that a command can say what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with the script's docstring as its help as it stands, whole option names, and mistakes in one line."""
+
+    def __init__(self, name: str, docstring: str | None) -> None:
+        super().__init__(
+            prog=name,
+            description=docstring,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """One line, as for every other mistake; argparse would print the usage before it."""
+        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
+
+
+def note(name: str, text: str) -> None:
+    """Say something beside the result: one line on standard error."""
+    print(f"{name}: {text}", file=sys.stderr, flush=True)
+
+
+def run_command(name: str, work: Callable[[], int]) -> int:
+    """Do the work of the command `name`, and turn whatever a user can cause into one line and an exit code."""
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  (closed streams are None)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another one
+    try:
+        return work()
+    except BrokenPipeError:  # whoever read the output has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at the end
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (ValueError, OSError, MemoryError) as error:
+        return complain(name, error)
+    except RuntimeError as error:
+        if "memory" not in str(error).lower():  # a device that is full is the user's, all else is a bug
+            raise
+        return complain(name, error)
+
+
+def complain(name: str, error: Exception) -> int:
+    note(name, " ".join(str(error).split()) or type(error).__name__)
+    return 1
