@@ -1,0 +1,130 @@
+"""Facts about texts: the ids that a strategy writes, and their probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from decoding import Greedy, Gumbel, Multinomial, Processor, Sample, Strategy, Temperature, TopK, TopP, generate_ids
+from decoding.generate import Draw, GeneratedIds
+from gpt2 import GPT2
+
+from .bench import Bench, Waits
+from .fact import Fact
+
+Got = dict[str, Any]
+
+# What the facts call a processor -> how it is built from the fact's settings. One that is missing here does not exist
+# yet: facts that want it wait for it.
+PROCESSORS: dict[str, Callable[[dict[str, Any]], Processor]] = {
+    "temperature": lambda settings: Temperature(settings["value"]),
+    "top_k": lambda settings: TopK(settings["value"]),
+    "top_p": lambda settings: TopP(settings["value"]),
+}
+ANY_SEED = 0  # where the fact says that the draw does not matter
+
+
+def processors(fact: Fact) -> list[Processor]:
+    """The processors of a fact, in its order."""
+    return [PROCESSORS[settings["name"]](settings) for settings in fact.run.get("processors", [])]
+
+
+# -- greedy and sampled texts -----------------------------------------------------------------------------------------
+
+
+def greedy(fact: Fact, bench: Bench) -> Got:
+    return _texts(fact, bench, Greedy(*processors(fact)), Gumbel, ANY_SEED)
+
+
+def sample(fact: Fact, bench: Bench) -> Got:
+    """Drawn with the generator and the seed of the source, where it has one."""
+    draw = fact.run["draw"]
+    strategy = Sample(*processors(fact))
+    if draw["recipe"] == "any":
+        return _texts(fact, bench, strategy, Gumbel, ANY_SEED)
+    if draw["device"] == "cpu" and bench.network().device.type != "cpu":
+        raise Waits("the CPU's generator: --device cpu")
+    if draw["recipe"] == "multinomial":
+        return _texts(fact, bench, strategy, Multinomial, draw["seed"])
+    return _sorted_top_k(fact, bench)
+
+
+def _texts(fact: Fact, bench: Bench, strategy: Strategy, draw: Draw, seed: int) -> Got:
+    """Each row on its own; and, where it was published in a batch, once more beside its neighbours."""
+    model = bench.network_in_half() if "float16" in fact.requires else bench.network()
+
+    def write(prompts: list[list[int]]) -> list[GeneratedIds]:
+        eos_id = fact.run["eos_token_id"]
+        return generate_ids(
+            model, prompts, strategy, max_new_tokens=fact.max_new_tokens, eos_id=eos_id, draw=draw, seed=seed
+        )
+
+    alone = [write([row])[0] for row in fact.rows]
+    if "batch" in fact.run:
+        rows = fact.rows + fact.run["batch"].get("mate_ids", [])
+        together = [one.ids for one in write(rows)][: len(fact.rows)]
+        if together != [one.ids for one in alone]:
+            return {key: {"alone": [one.ids for one in alone], "in a batch": together} for key in fact.compare}
+    got = [_about_text(fact, bench, model, one) for one in alone]
+    return got[0] if fact.has_one_row else {key: [one[key] for one in got] for key in fact.compare}
+
+
+def _about_text(fact: Fact, bench: Bench, model: GPT2, written: GeneratedIds) -> Got:
+    whole = written.prompt_ids + written.ids
+    new_text = bench.tokenizer.decode(written.ids, skip_special_tokens=True)
+    got: Got = {
+        "new_ids": written.ids,
+        "n_new": len(written.ids),
+        "text": bench.tokenizer.decode(whole, skip_special_tokens=not fact.run.get("keep_special", False)),
+        "clean_text": new_text.replace("### Response:", "").strip(),
+        "chosen_logprobs": written.model_logprobs,
+        "sum_logprob_over_9": sum(written.model_logprobs) / 9,
+    }
+    probabilities = torch.tensor(written.model_logprobs, dtype=torch.float64).exp()
+    got["chosen_probs"] = probabilities.tolist()
+    got["chosen_percent"] = (100 * probabilities).tolist()
+    if "chosen_logits" in fact.compare:
+        with torch.no_grad():
+            logits = model(torch.tensor([whole], device=model.device))[0]  # (T, V)
+        before = range(len(written.prompt_ids) - 1, len(whole) - 1)  # an id's logits stand at the position before it
+        got["chosen_logits"] = [float(logits[position, id]) for position, id in zip(before, written.ids, strict=True)]
+    return got
+
+
+# -- loops that are not ours ------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def greedy_retokenised(fact: Fact, bench: Bench) -> Got:
+    """The loop of a course that keeps text, not ids: after each id the text so far is encoded anew.
+
+    Runs of newlines then become other ids than those that were generated, which changes what follows.
+    """
+    model, tokenizer = bench.network(), bench.tokenizer
+    first, text = fact.prompt_ids[:1], tokenizer.decode(fact.prompt_ids[1:])  # the first id is <|endoftext|>
+    for _ in range(fact.max_new_tokens):
+        ids = torch.tensor([first + tokenizer.encode(text)], device=model.device)  # (1, T)
+        text += tokenizer.decode([int(model(ids)[0, -1].argmax())])
+    return {"text": text}
+
+
+@torch.no_grad()
+def _sorted_top_k(fact: Fact, bench: Bench) -> Got:
+    """build-nanogpt's loop: all rows of a batch at once from the k likeliest ids, sorted, with the global generator.
+
+    The order of the candidates decides what a generator's number means, so `TopK` with `Multinomial` draws others.
+    """
+    model = bench.network()
+    (settings,) = fact.run["processors"]
+    ids = torch.tensor(fact.rows * fact.run["rows"], device=model.device)  # (B, T)
+    generator = torch.Generator(model.device).manual_seed(fact.run["draw"]["seed"])
+    for _ in range(fact.max_new_tokens):
+        probabilities = model(ids)[:, -1].softmax(dim=-1)  # (B, V)
+        best = probabilities.topk(settings["value"], dim=-1)
+        drawn = torch.multinomial(best.values, 1, generator=generator)  # (B, 1)
+        ids = torch.cat([ids, best.indices.gather(-1, drawn)], dim=1)
+    begin = len(fact.prompt_ids)
+    rows = [{"text": bench.tokenizer.decode(row), "new_ids": row[begin:]} for row in ids.tolist()]
+    return {"sequences": rows}

@@ -1,0 +1,120 @@
+"""What strategies of later parts will be held to: penalties, bans, guidance, other truncations, beams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .draws import drawn_text, processor
+from .texts import greedy_text
+from .writer import BOTH, EOS, Entry, Writer, new_ids_of
+
+DOGS = "The dog saw a bird. The bird saw the dog."
+
+
+def later_strategies(writer: Writer) -> None:
+    penalties_and_bans(writer)
+    encode = writer.reference.encode
+    greedy_text(
+        writer,
+        "S-greedy-forced-eos",
+        "A-doc-distil-forced-eos",
+        encode(DOGS),
+        10,
+        keep_special=True,
+        settings={"forced_eos_token_id": EOS},
+        compare=BOTH,
+    )
+    greedy_text(
+        writer,
+        "S-greedy-guidance",
+        "A-hf-cfg-1",
+        encode("The dragon flew over the castle,"),
+        24,
+        settings={"guidance_scale": 1.5},
+        compare=BOTH,
+    )
+    once, mild = encode("Once upon a time"), processor("temperature", 0.8)
+    drawn_text(writer, "S-sample-min_p", "A-doc-distil-seq-min_p", once, 16, [mild, processor("min_p", 0.05)], 3)
+    drawn_text(
+        writer,
+        "S-sample-epsilon_cutoff",
+        "A-doc-distil-seq-epsilon_cutoff",
+        once,
+        16,
+        [mild, processor("epsilon_cutoff", 0.01)],
+        5,
+    )
+    beams(writer)
+
+
+def penalties_and_bans(writer: Writer) -> None:
+    like = "A-tf-distil-greedy-0"
+    encode = writer.reference.encode
+    penalty, ngram, words = writer.published[like]["run"]["processors"]
+    words = {**words, "ids": [encode(" sad"), encode("I am")]}
+    cases: dict[str, tuple[list[Entry], Entry]] = {
+        "repetition-penalty": ([{**penalty, "penalty": 1.2}], {"repetition_penalty": 1.2}),
+        "no-repeat-ngram": ([ngram], {"no_repeat_ngram_size": 2}),
+        "bad-words": ([words], {"bad_words_ids": words["ids"]}),
+        "three-processors": (
+            [penalty, ngram, words],
+            {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2, "bad_words_ids": words["ids"]},
+        ),
+    }
+    prompt, mates = encode(DOGS), [encode("They ran")]
+    plain = writer.reference.decode(writer.reference.write([prompt, *mates], 24).sequences[0, len(prompt) :].tolist())
+    assert " sad" in plain and '"I am' in plain
+    for name, (processors, settings) in cases.items():
+        greedy_text(
+            writer,
+            f"S-greedy-{name}",
+            like,
+            prompt,
+            24,
+            settings=settings,
+            run={"processors": processors, "batch": {"mate_ids": mates}},
+            compare=BOTH,
+        )
+
+
+def beams(writer: Writer) -> None:
+    encode = writer.reference.encode
+    beam_text(writer, "S-beam-2", "A-xla-beam2", encode("The fox and the"), 24, num_beams=2)
+    entry = beam_text(writer, "S-beam-2-eos", "A-xla-beam2", encode("They lived happily ever"), 24, num_beams=2)
+    assert entry["new_ids"][-1] == EOS
+    beam_text(writer, "S-beam-2-batch", "A-tf-gpt2-beam2-0", encode("The dog"), 17, num_beams=2)
+    friends = encode("Lily and Ben were friends.")
+    five = {"num_beams": 5, "early_stopping": True, "no_repeat_ngram_size": 2}
+    beam_text(writer, "S-beam-5-ngram", "A-blog20-beam5-ngram2", friends, 24, **five)
+    sequences = [
+        {key: entry[key] for key in ("text", "new_ids")}
+        for new in search(writer, [friends], 24, num_return_sequences=5, **five)
+        for entry in [writer.reference.text_entry(friends, new)]
+    ]
+    writer.add(
+        "S-beam-5-return-5",
+        "A-blog20-beam5-return5",
+        {"sequences": sequences},
+        prompt_ids=friends,
+        max_new_tokens=24,
+        compare={"sequences": {"mode": "exact"}},
+    )
+
+
+def beam_text(writer: Writer, id: str, like: str, prompt: list[int], n: int, **settings: Any) -> Entry:
+    mates = writer.published[like]["run"].get("batch", {}).get("mate_ids", [])
+    (new,) = search(writer, [prompt, *mates], n, **settings)
+    entry = writer.reference.text_entry(prompt, new)
+    writer.add(id, like, entry, prompt_ids=prompt, max_new_tokens=n, compare=BOTH)
+    return entry
+
+
+def search(writer: Writer, prompts: list[list[int]], n: int, **settings: Any) -> list[list[int]]:
+    """The results for the first prompt, best first. They are the same in float32 and in float64."""
+    found = []
+    for double in (False, True):
+        output = writer.reference.write(prompts, n, double=double, eos_token_id=EOS, length_penalty=1.0, **settings)
+        first = output.sequences[: settings.get("num_return_sequences", 1)]
+        found.append([new_ids_of(row, max(map(len, prompts)), EOS) for row in first])
+    assert found[0] == found[1]
+    return found[0]
