@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Fill a folder with official weights, to hand round where there is no network.
+
+    prefetch.py gpt2 distilgpt2 --to weights        (needs the Hub, or its cache)
+    prefetch.py owner/name --revision v1 --to weights
+    prefetch.py --check weights                     (asks nobody)
+
+The folder then holds weights/gpt2/config.json and weights/gpt2/model.safetensors, a list of their sha256 sums, and a
+README.txt that tells a student what to do. Files come through the Hub's cache; on one disk both share the space,
+because the weights in the folder are the same file under a second name (a hard link), else they are copied. Each file
+is checked before it gets its name. The same command again checks what is there, fetches what is missing, and replaces
+what is damaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a clone, from any folder
+
+from scripts.published_files import WEIGHTS, in_units, model_of, size_of
+
+if TYPE_CHECKING:
+    from scripts.weights_folder import Source
+
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as for every other mistake; argparse would print the usage before it."""
+        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(
+        prog="prefetch.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2, or owner/name on the Hugging Face Hub",
+    )
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="the folder to fill; it is made where it is missing")
+    parser.add_argument("--revision", help="a branch, tag or commit, for a model given as owner/name")
+    parser.add_argument(
+        "--check", type=Path, metavar="FOLDER", help="check a folder that was filled, and fetch nothing"
+    )
+    options = parser.parse_args(arguments)
+    if options.check is not None and (options.names or options.to is not None or options.revision is not None):
+        parser.error("--check FOLDER stands alone")
+    if options.check is None and (not options.names or options.to is None):
+        parser.error("name the models and the folder: prefetch.py gpt2 --to FOLDER")
+    options.names = list(dict.fromkeys(options.names))
+    return options
+
+
+# -- filling ----------------------------------------------------------------------------------------------------------
+
+
+def fill(options: argparse.Namespace) -> None:
+    from scripts.weights_fetching import check_room, fetch_published, fetch_unpublished, files_there, named
+    from scripts.weights_folder import Source, read_sources, read_sums, write_lists
+
+    models = [named(name, options.revision) for name in options.names]
+    folder = home_of(options.to)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; --to takes a folder")
+    sums, sources = read_sums(folder), read_sources(folder)
+    forget_what_is_gone(folder, sums, sources)
+    right = {model.name: files_there(folder, model, sums, sources, options.revision) for model in models}
+    check_room(folder, [model for model in models if f"{model.name}/{WEIGHTS}" not in right[model.name]])
+    for model in models:
+        there = right[model.name]
+        for file in there:
+            print(f"{file}: there, and right", flush=True)
+        if model.published is not None:
+            commit, fetched = model.revision, fetch_published(folder, model, there)
+        elif there:
+            commit, fetched = sources[model.name].revision, {}
+        else:
+            commit, fetched = fetch_unpublished(folder, model)
+        sources[model.name] = Source(model.repository, commit)
+        sums = {file: sha256 for file, sha256 in sums.items() if model_of(file) != model.name} | there | fetched
+        write_lists(folder, sums, sources)  # after each model, so that an interruption leaves whole ones in the lists
+    n_bytes = sum(size_of(folder / file) or 0 for file in sums)
+    print(f"{folder} holds {', '.join(sorted(sources))}: {in_units(n_bytes)}. README.txt tells how it is used.")
+
+
+def forget_what_is_gone(folder: Path, sums: dict[str, str], sources: dict[str, Source]) -> None:
+    """Models that somebody removed from the folder leave its lists, too."""
+    for name in {model_of(file) for file in sums} | set(sources):
+        if not (folder / name).is_dir():
+            sources.pop(name, None)
+            for file in [file for file in sums if model_of(file) == name]:
+                del sums[file]
+
+
+# -- checking ---------------------------------------------------------------------------------------------------------
+
+
+def check_folder(folder: Path) -> int:
+    from scripts.weights_folder import SUMS, check
+
+    folder = home_of(folder)
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder} to check")
+    if not (folder / SUMS).is_file():
+        raise ValueError(f"{folder} has no {SUMS}: fill it with prefetch.py NAME --to {folder}")
+    wrong: list[str] = []
+    n_files = 0
+    for judgement in check(folder):
+        n_files += 1
+        print(f"{'ok   ' if judgement.right else 'WRONG'}  {judgement.file}: {judgement.text}", flush=True)
+        if not judgement.right:
+            wrong.append(model_of(judgement.file))
+    if not n_files:
+        raise ValueError(f"{folder / SUMS} is empty: fill the folder with prefetch.py NAME --to {folder}")
+    if wrong:
+        names = " ".join(dict.fromkeys(filter(None, wrong))) or "NAME"
+        complain(f"{folder} is not whole; with the Hub, this mends it: prefetch.py {names} --to {folder}")
+        return 1
+    print(f"{folder} is whole: {n_files} files.")
+    return 0
+
+
+def home_of(folder: Path) -> Path:
+    """The folder with ~ spelled out. Path's own `expanduser` has no sentence for the home of nobody."""
+    try:
+        return folder.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"there is no folder {folder}: {error}") from error
+
+
+# -- main -------------------------------------------------------------------------------------------------------------
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.check is not None:
+        return check_folder(options.check)
+    fill(options)
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run, and turn whatever a user can cause into one line and an exit code."""
+    options = parse(arguments)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        return run(options)
+    except BrokenPipeError:  # whoever read the output has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at the end
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        from gpt2 import HubUnreachableError
+
+        if isinstance(error, HubUnreachableError):
+            return complain(f"the Hugging Face Hub cannot be reached ({error.reason}); scripts/doctor.py looks into it")
+        return complain(f"{error.filename}: {error.strerror}" if error.strerror and error.filename else str(error))
+    except ImportError as error:
+        return complain(f"{error}; scripts/doctor.py tells what to do")
+    except ValueError as error:
+        return complain(str(error))
+
+
+def complain(text: str) -> int:
+    print(f"prefetch.py: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
