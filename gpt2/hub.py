@@ -49,7 +49,7 @@ def locate(name: str | PathLike[str], *, revision: str | None = None, local_file
     if name in PUBLISHED:
         published = PUBLISHED[name]
         at_hand = _handed_round(name, published) if revision is None else None
-        return at_hand or _on_the_hub(name, published.repository, revision or published.revision, local_files_only)
+        return at_hand or on_the_hub(name, published.repository, revision or published.revision, local_files_only)
     if name == "storybook" or _is_directory(name):
         if revision is not None:
             raise ValueError(f"revision names a commit on the Hub, but {name!r} is on this machine; leave it out")
@@ -57,7 +57,7 @@ def locate(name: str | PathLike[str], *, revision: str | None = None, local_file
             return _in_directory(name, STORYBOOK)
         return _in_directory(name, _model_folder(Path(name).expanduser()))
     if _REPOSITORY.fullmatch(name) and not name.startswith("."):
-        return _on_the_hub(name, name, revision or "main", local_files_only)
+        return on_the_hub(name, name, revision or "main", local_files_only)
     raise ModelNotFoundError(
         f"there is no model {name!r}: give one of {', '.join(PUBLISHED)}, storybook (bundled), "
         f"an existing directory, or owner/name on the Hugging Face Hub"
@@ -141,7 +141,7 @@ def _handed_round(name: str, published: PublishedModel) -> ModelFiles | None:
 # -- the Hub ----------------------------------------------------------------------------------------------------------
 
 
-def _on_the_hub(name: str, repository: str, revision: str, local_files_only: bool) -> ModelFiles:
+def on_the_hub(name: str, repository: str, revision: str, local_files_only: bool) -> ModelFiles:
     config = fetch(Wanted(name, repository, _CONFIG, revision), local_files_only)
     if config is None:
         raise ModelNotFoundError(f"{repository} on the Hub has no {_CONFIG} at {revision}, so it is no model to load")

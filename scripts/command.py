@@ -49,6 +49,8 @@ def run_command(name: str, work: Callable[[], int]) -> int:
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
+    except ImportError as error:
+        return complain(name, ImportError(f"{error}; scripts/doctor.py tells what is missing and what to do"))
     except (ValueError, OSError, MemoryError) as error:
         return complain(name, error)
     except RuntimeError as error:
@@ -58,5 +60,9 @@ def run_command(name: str, work: Callable[[], int]) -> int:
 
 
 def complain(name: str, error: Exception) -> int:
-    note(name, " ".join(str(error).split()) or type(error).__name__)
+    """Say what was wrong, in one line. -> the exit code for it"""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:  # without Python's [Errno 2]
+        text = f"{error.filename}: {error.strerror}"
+    note(name, " ".join(text.split()) or type(error).__name__)
     return 1

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 if sys.version_info < (3, 9):  # noqa: UP036  (of what follows, nothing would be understood)
     sys.exit("doctor.py: Python 3.10 or newer is needed; this is {}.{}".format(*sys.version_info[:2]))
@@ -31,9 +29,10 @@ from scripts.checkup import bundled, hardware, packages, weights
 from scripts.checkup.finding import NOTE, OK, PROBLEM, Finding, Machine
 from scripts.checkup.packages import IN_VENV
 from scripts.checkup.reachability import first_line
+from scripts.command import Parser, run_command
 from scripts.paint import Paint
 
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+NAME = "doctor.py"
 
 Check = Callable[[Machine], Iterator[Finding]]
 PAGE: dict[str, dict[str, Check]] = {  # section: name of a check, where it has to speak for itself: the check
@@ -65,19 +64,8 @@ _TEXT = 2 + _MARK + 2 + _NAME + 2  # the column where what was found begins
 _ADVICE = 2 + _MARK + 2  # and the one where what to do begins
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line, as for every other mistake; argparse would print the usage before it."""
-        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(
-        prog="doctor.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(NAME, __doc__)
     parser.add_argument("--hash", action="store_true", help="check the sha256 of the official weights that are here")
     parser.add_argument("--no-network", action="store_true", help="ask nobody")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the page")
@@ -147,17 +135,9 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another one
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what packages warn of when they are imported is not about the machine
-            return run(options)
-    except BrokenPipeError:  # whoever read the page has had enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at the end
-        return 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what packages warn of when they are imported is not about the machine
+        return run_command(NAME, lambda: run(options))
 
 
 if __name__ == "__main__":

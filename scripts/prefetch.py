@@ -15,35 +15,24 @@ what is damaged.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a clone, from any folder
 
-from scripts.published_files import WEIGHTS, in_units, model_of, size_of
+from scripts.command import Parser, note, run_command
+from scripts.weights.published import WEIGHTS, in_units, model_of, size_of
 
 if TYPE_CHECKING:
-    from scripts.weights_folder import Source
+    from scripts.weights.folder import Source
 
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line, as for every other mistake; argparse would print the usage before it."""
-        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
+NAME = "prefetch.py"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(
-        prog="prefetch.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(NAME, __doc__)
     parser.add_argument(
         "names",
         nargs="*",
@@ -68,8 +57,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def fill(options: argparse.Namespace) -> None:
-    from scripts.weights_fetching import check_room, fetch_published, fetch_unpublished, files_there, named
-    from scripts.weights_folder import Source, read_sources, read_sums, write_lists
+    from scripts.weights.fetching import check_room, fetch_published, fetch_unpublished, files_there, named
+    from scripts.weights.folder import Source, read_sources, read_sums, write_lists
 
     models = [named(name, options.revision) for name in options.names]
     folder = home_of(options.to)
@@ -109,7 +98,7 @@ def forget_what_is_gone(folder: Path, sums: dict[str, str], sources: dict[str, S
 
 
 def check_folder(folder: Path) -> int:
-    from scripts.weights_folder import SUMS, check
+    from scripts.weights.folder import SUMS, check
 
     folder = home_of(folder)
     if not folder.is_dir():
@@ -127,7 +116,7 @@ def check_folder(folder: Path) -> int:
         raise ValueError(f"{folder / SUMS} is empty: fill the folder with prefetch.py NAME --to {folder}")
     if wrong:
         names = " ".join(dict.fromkeys(filter(None, wrong))) or "NAME"
-        complain(f"{folder} is not whole; with the Hub, this mends it: prefetch.py {names} --to {folder}")
+        note(NAME, f"{folder} is not whole; with the Hub, this mends it: prefetch.py {names} --to {folder}")
         return 1
     print(f"{folder} is whole: {n_files} files.")
     return 0
@@ -147,37 +136,21 @@ def home_of(folder: Path) -> Path:
 def run(options: argparse.Namespace) -> int:
     if options.check is not None:
         return check_folder(options.check)
-    fill(options)
+    from gpt2 import HubUnreachableError
+
+    try:
+        fill(options)
+    except HubUnreachableError as error:
+        raise OSError(
+            f"the Hugging Face Hub cannot be reached ({error.reason}); scripts/doctor.py looks into it"
+        ) from error
     return 0
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run, and turn whatever a user can cause into one line and an exit code."""
     options = parse(arguments)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")
-    try:
-        return run(options)
-    except BrokenPipeError:  # whoever read the output has had enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at the end
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except OSError as error:
-        from gpt2 import HubUnreachableError
-
-        if isinstance(error, HubUnreachableError):
-            return complain(f"the Hugging Face Hub cannot be reached ({error.reason}); scripts/doctor.py looks into it")
-        return complain(f"{error.filename}: {error.strerror}" if error.strerror and error.filename else str(error))
-    except ImportError as error:
-        return complain(f"{error}; scripts/doctor.py tells what to do")
-    except ValueError as error:
-        return complain(str(error))
-
-
-def complain(text: str) -> int:
-    print(f"prefetch.py: {' '.join(text.split())}", file=sys.stderr, flush=True)
-    return 1
+    return run_command(NAME, lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
     reproduce.py --model gpt2-xl --model distilgpt2
     reproduce.py --model storybook            facts about the bundled model, computed by transformers
     reproduce.py --only "A-gauntlet-*"        by id, model or kind; a part of an id will do
-    reproduce.py --list                       their ids, sources and what they wait for
+    reproduce.py --list                       their ids and sources, and the strategies that do not exist yet
 
 Each fact shows what was expected, what came out, and the verdict:
 
@@ -14,8 +14,8 @@ Each fact shows what was expected, what came out, and the verdict:
     soft    it is not, but that proves no error: another device or generator was used there, the note tells
     wait    it was not run: its strategy does not exist yet, or something is missing here, such as the weights
 
-Exit code: 0 where nothing fails, 1 where something does, 2 for a mistake in the command, 3 where the weights that were
-asked for are out of reach, and all that needs none passes.
+Exit code: 0 where nothing fails, 1 where something does or an error ends the run, 2 for an option that does not exist,
+3 where the weights that were asked for are out of reach, and all that needs none passes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from scripts.command import Parser, note, run_command
 
 if TYPE_CHECKING:
     from decoding import Tokenizer
-    from gpt2 import PublishedModel
+    from gpt2 import GPT2, PublishedModel
     from scripts.reproduction.bench import Bench
     from scripts.reproduction.fact import Fact
     from scripts.reproduction.run import Outcome
@@ -63,7 +63,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--wikitext",
         type=Path,
         metavar="FILE",
-        help="wiki.test.raw of WikiText-2 (raw), for the perplexities of gpt2-large",
+        help="wiki.test.raw, for the perplexities of gpt2-large; it is in wikitext-2-raw-v1.zip, which the dataset "
+        "ggml-org/ci on the Hugging Face Hub has",
     )
     return parser.parse_args(arguments)
 
@@ -106,7 +107,7 @@ def identify(given: str) -> str:
 
     if given in PUBLISHED or given == "storybook":
         return given
-    if not Path(given).expanduser().is_dir():
+    if not is_directory(given):
         raise ModelNotFoundError(
             f"facts are known of {', '.join(PUBLISHED)} and storybook, not of {given!r}; a directory that holds the "
             f"files of one of them will do, too"
@@ -119,6 +120,13 @@ def identify(given: str) -> str:
         f"{weights} has {weights.stat().st_size:,} bytes, which is the size of none of {', '.join(PUBLISHED)}: "
         f"no facts are known of it"
     )
+
+
+def is_directory(given: str) -> bool:
+    try:
+        return Path(given).expanduser().is_dir()
+    except (OSError, RuntimeError, ValueError):  # a name too long for a file, or the home of nobody
+        return False
 
 
 def free_of_weights(facts: list[Fact]) -> list[Fact]:
@@ -230,32 +238,31 @@ def conclude(outcomes: list[Outcome]) -> None:
 
     if any(outcome.verdict == "waits" for outcome in outcomes):
         print("\n" + waiting(outcomes, Paint(sys.stdout)))
-    print("\n" + summary(outcomes))
+    print("\n" + summary(outcomes), flush=True)
     if any(outcome.for_weights for outcome in outcomes):
         print(
-            "To run the rest: start it where the Hub can be reached (scripts/doctor.py tells what stands in the way),\n"
-            "or bring the files on a stick (scripts/prefetch.py) and give their folder as GPT2_WEIGHTS or --model."
+            "To run the rest: start it where the Hub can be reached (scripts/doctor.py tells\n"
+            "what stands in the way), or bring the files on a stick (scripts/prefetch.py)\n"
+            "and give their folder as GPT2_WEIGHTS or --model.",
+            flush=True,
         )
 
 
-def explain_the_tutorial(outcomes: list[Outcome], model: object, tokenizer: Tokenizer) -> None:
-    from gpt2 import GPT2
+def explain_the_tutorial(outcomes: list[Outcome], model: GPT2, tokenizer: Tokenizer) -> None:
     from scripts.reproduction.tutorial import explained
 
-    assert isinstance(model, GPT2)
     for outcome in outcomes:
-        if "printed_ids" in outcome.fact.expected and outcome.verdict != "waits":
+        if "printed_ids" in outcome.fact.expected and outcome.comparisons:  # it was run, and did not break off
             print(f"\nThe line that the tutorial prints ({outcome.fact.id})\n")
             print(explained(outcome.fact, model, tokenizer))
 
 
 def show_list(facts: list[Fact]) -> int:
-    from decoding.legible import padded
-    from scripts.reproduction.report import width
+    from scripts.paint import Paint
+    from scripts.reproduction.report import listed
 
-    for fact in facts:
-        about = f"{fact.model}, {fact.run['name'].replace('_', ' ')}"
-        print(f"{padded(fact.id, 36)}{padded(about, width() - 37)}")
+    paint = Paint(sys.stdout)
+    print("\n".join(listed(fact, paint) for fact in facts), flush=True)
     return 0
 
 

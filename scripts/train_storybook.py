@@ -29,9 +29,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a clone, from any folder
+
+from scripts import command
+from scripts.command import Parser, run_command
 
 if TYPE_CHECKING:
     import torch
@@ -41,27 +44,16 @@ if TYPE_CHECKING:
     from scripts.training.learner import Learner
     from scripts.training.recipe import Recipe
 
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+NAME = "train_storybook.py"
 
 
 # -- options ----------------------------------------------------------------------------------------------------------
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line, as for every other mistake; argparse would print the usage before it."""
-        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     from scripts.training.recipe import Recipe
 
-    parser = Parser(
-        prog="train_storybook.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(NAME, __doc__)
     parser.add_argument("--corpus", type=Path, required=True, metavar="FOLDER", help="where the texts are")
     parser.add_argument(
         "--any-corpus", action="store_true", help="take every .txt file of that folder, instead of the listed ones"
@@ -138,7 +130,7 @@ def build_recipe(options: argparse.Namespace) -> Recipe:
 # -- the two things it does -------------------------------------------------------------------------------------------
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     import torch
 
     from scripts.training.corpus import any_sources, corpus_key, read_documents, split, storybook_sources
@@ -159,6 +151,7 @@ def run(options: argparse.Namespace) -> None:
         train(recipe, settings, parts, files, options)
     model = options.evaluate or str(options.out.resolve())  # a folder named gpt2 is not the published model
     print(held_out_report(model, parts.held_out, recipe, options.device))
+    return 0
 
 
 def held_out_report(name: str, held_out: Ids, recipe: Recipe, device: str) -> str:
@@ -361,27 +354,11 @@ def delayed_interrupt() -> Iterator[Interrupt]:
 def main(arguments: Sequence[str]) -> int:
     """Run, and turn whatever a user can cause into one line and an exit code."""
     options = parse(arguments)
-    try:
-        run(options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except (ValueError, OSError, MemoryError) as error:
-        return complain(error)
-    except RuntimeError as error:
-        if "memory" not in str(error).lower():  # a device that is full is the user's, all else is a bug
-            raise
-        return complain(error)
-    return 0
-
-
-def complain(error: Exception) -> int:
-    note(" ".join(str(error).split()) or type(error).__name__)
-    return 1
+    return run_command(NAME, lambda: run(options))
 
 
 def note(text: str) -> None:
-    """Say something beside the result: one line on standard error."""
-    print(f"train_storybook.py: {text}", file=sys.stderr, flush=True)
+    command.note(NAME, text)
 
 
 if __name__ == "__main__":

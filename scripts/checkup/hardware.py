@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.published_files import in_units
+from scripts.weights.published import in_units
 
 from .finding import NOTE, OK, PROBLEM, Finding, Machine, published_models
 from .packages import mend_advice

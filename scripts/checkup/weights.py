@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.published_files import Found, in_cache, in_folder, in_units, nearest_folder, sha256_of, size_of, strays
+from scripts.weights.published import Found, in_cache, in_folder, in_units, nearest_folder, sha256_of, size_of, strays
 
 from .finding import NOTE, OK, ROOT, Finding, Machine, published_models
 from .reachability import ask_the_hub, without_password

@@ -16,6 +16,8 @@ from .fact import Fact
 
 Got = dict[str, Any]
 
+WIKITEXT_IDS = 287_644  # of the joined text: transformers' tokenizer names the number in a warning
+
 
 # -- one pass ---------------------------------------------------------------------------------------------------------
 
@@ -194,7 +196,7 @@ def sliding_window_perplexity(fact: Fact, bench: Bench) -> Got:
     the number of new ids minus one, in every window.
     """
     model = bench.network()
-    ids = bench.tokenizer.encode(_text(fact, bench))
+    ids = _ids(fact, bench)
     weighted, weights, seen = 0.0, 0, 0
     for begin in range(0, len(ids), fact.run["stride"]):
         end = min(begin + fact.run["max_length"], len(ids))
@@ -209,12 +211,18 @@ def sliding_window_perplexity(fact: Fact, bench: Bench) -> Got:
     return {"perplexity": math.exp(weighted / weights), "n_ids": len(ids)}
 
 
-def _text(fact: Fact, bench: Bench) -> str:
-    if fact.needs_data:
-        if bench.wikitext is None:
-            raise Waits("the data: --wikitext FILE")
-        return wikitext(bench.wikitext)
-    return str(fact.run["text"])
+def _ids(fact: Fact, bench: Bench) -> list[int]:
+    if not fact.needs_data:
+        return bench.tokenizer.encode(fact.run["text"])
+    if bench.wikitext is None:
+        raise Waits("the text: --wikitext FILE")
+    ids = bench.tokenizer.encode(wikitext(bench.wikitext))
+    if len(ids) != WIKITEXT_IDS:
+        raise ValueError(
+            f"{bench.wikitext} comes to {len(ids):,} ids instead of the {WIKITEXT_IDS:,} of the published run: "
+            f"take wiki.test.raw of wikitext-2-raw-v1"
+        )
+    return ids
 
 
 def wikitext(path: Path) -> str:

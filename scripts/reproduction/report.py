@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from decoding.legible import cut, padded, visible
+from decoding.legible import columns, cut, padded, visible
 from scripts.paint import Paint
 
-from .run import Outcome
+from .fact import Fact
+from .run import Outcome, missing_strategy
 from .verdict import Comparison, Unchecked
 
 _MARKS = {"pass": "pass", "differs": "soft", "fail": "FAIL", "waits": "wait"}
 _COLOURS = {"pass": Paint.green, "differs": Paint.yellow, "fail": Paint.red, "waits": Paint.yellow}
-_KEY, _EXPECTED = 24, 26  # columns of a table's row; what came out gets the rest
+_KEY, _GOT = 24, 22  # columns of a table's row; what was expected gets the rest
+_LONG = 1200  # a value that differs is shown whole up to so many characters
 
 
 def width() -> int:
@@ -28,37 +31,52 @@ def width() -> int:
 
 def heading(paint: Paint) -> str:
     """What the columns of a fact's rows are."""
-    return paint.dim(f"      {'entry':<{_KEY}}{'expected':<{_EXPECTED}}  got")
+    return paint.dim(f"      {'entry':<{_KEY}}{'expected':<{_room()}}  got")
 
 
 def block(outcome: Outcome, paint: Paint) -> str:
     """One fact: its verdict and id, a row for each entry that was compared, and the source."""
     fact = outcome.fact
-    mark = _MARKS[outcome.verdict]
-    about = f"{fact.model}, {fact.run['name'].replace('_', ' ')}"
-    lines = [_COLOURS[outcome.verdict](paint, f"{mark}  {fact.id}") + paint.dim(f"  {about}")]
+    title = f"{_MARKS[outcome.verdict]}  {fact.id}"
+    lines = [_COLOURS[outcome.verdict](paint, title) + paint.dim(_about(fact, columns(title)))]
     lines += [line for comparison in outcome.comparisons for line in _row(comparison, fact.prompt)]
     if outcome.error:
         lines += _wrapped(f"it broke off: {outcome.error}")
-    if outcome.verdict in ("fail", "differs") and fact.note:
-        lines += _wrapped(f"note: {fact.note}")
-    lines.append(paint.dim(cut(f"      {fact.source}", width())))
+    if outcome.verdict in ("fail", "differs"):
+        lines += _wrapped(f"note: {fact.note}") if fact.note else []
+        lines += [paint.dim(line) for line in _wrapped(f"source: {fact.source}")]
+    else:
+        lines.append(paint.dim(cut(f"      {fact.source}", width())))
     return "\n".join(lines)
 
 
+def listed(fact: Fact, paint: Paint) -> str:
+    """One fact without a run: its id, what it waits for where its strategy does not exist yet, and the source."""
+    missing = missing_strategy(fact)
+    lines = [fact.id + paint.dim(_about(fact, columns(fact.id)))]
+    lines += [paint.yellow(line) for line in _wrapped(f"waits for {missing}")] if missing else []
+    return "\n".join([*lines, paint.dim(cut(f"      {fact.source}", width()))])
+
+
+def _about(fact: Fact, used: int) -> str:
+    """Whose fact it is and what is done, for the rest of a line."""
+    return cut(f"  {fact.model}, {fact.run['name'].replace('_', ' ')}", width() - used)
+
+
+def _room() -> int:
+    """Columns for what was expected."""
+    return width() - 6 - _KEY - 2 - _GOT
+
+
 def _row(comparison: Comparison, prompt: Any) -> list[str]:
+    key = padded(comparison.key, _KEY - 1) + " "
     if isinstance(comparison.got, Unchecked):
-        return [cut(f"      {padded(comparison.key, _KEY)}not compared: {comparison.got.why}", width())]
-    expected = brief(comparison.expected, prompt)
-    room = width() - 6 - _KEY - _EXPECTED - 2
+        lines = fold(f"not compared: {comparison.got.why}", width() - 6 - _KEY)
+        return [f"      {key}{lines[0]}", *(" " * (6 + _KEY) + line for line in lines[1:])]
     if comparison.agrees:
-        return [f"      {padded(comparison.key, _KEY)}{padded(cut(expected, _EXPECTED), _EXPECTED)}  "
-                f"{cut(_agreement(comparison), room)}"]  # fmt: skip
-    lines = [f"      {comparison.key}"]
-    if comparison.deviation is not None and comparison.allowed is not None:
-        lines += _wrapped(f"off by {_short(comparison.deviation)}, allowed is {_short(comparison.allowed)}", 8)
-    lines += _wrapped(f"expected  {visible(_whole(comparison.expected))}", 8)
-    return lines + _wrapped(f"got       {visible(_whole(comparison.got))}", 8)
+        expected = brief(comparison.expected, prompt)
+        return [f"      {key}{padded(expected, _room())}  {cut(_agreement(comparison), _GOT)}"]
+    return [f"      {comparison.key}", *_wrapped(_distance(comparison), 8), *_difference(comparison)]
 
 
 def _agreement(comparison: Comparison) -> str:
@@ -67,15 +85,47 @@ def _agreement(comparison: Comparison) -> str:
     return f"off {comparison.deviation:.1e} of {comparison.allowed:.2g}"
 
 
+def _distance(comparison: Comparison) -> str:
+    """How far what came out is from what was expected; empty where no such thing can be said."""
+    deviation, allowed = comparison.deviation, comparison.allowed
+    if deviation is not None and allowed is not None:
+        return "" if deviation <= allowed else f"off by {_short(deviation)}, allowed is {_short(allowed)}"
+    expected, got = comparison.expected, comparison.got
+    if not (isinstance(expected, (list, str)) and type(expected) is type(got)):
+        return ""
+    return f"the same in the first {_same(expected, got)} of {len(expected)}"
+
+
+def _difference(comparison: Comparison) -> list[str]:
+    """What was expected and what came out, whole; of long ones the part where they begin to differ."""
+    expected, got = _whole(comparison.expected), _whole(comparison.got)
+    begin = 0
+    if max(len(expected), len(got)) > _LONG:
+        begin = max(0, _same(expected, got) - 100)
+    lead = "…" if begin else ""
+    return [line for name, value in (("expected", expected), ("got", got))
+            for line in _wrapped(f"{name:<10}{lead}{cut(value[begin:], _LONG)}", 8)]  # fmt: skip
+
+
+def _same(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """How many entries are equal before the first that differs."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((number for number, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 def brief(value: Any, prompt: Any = None) -> str:
-    """A value on one line: numbers without brackets, a text without the prompt before it."""
+    """A value on one line: numbers without brackets or where they stand, a text without the prompt before it."""
+    if value is None:
+        return "–"
+    if isinstance(value, (str, list, dict)) and not value:
+        return "(empty)"
     if isinstance(value, str):
         if isinstance(prompt, str) and len(prompt) < len(value):
             value = value.removeprefix(prompt)
         return visible(value)
     if isinstance(value, dict):
-        if set(value) == {"position", "id", "value"}:
-            return _short(value["value"])
+        if number := value.get("value", value.get("values")):
+            return brief(number)
         return " ".join(brief(one, prompt) for one in value.values())
     if isinstance(value, list):
         return " ".join(brief(one, prompt) for one in value[:40])
@@ -87,14 +137,28 @@ def _short(value: Any) -> str:
 
 
 def _whole(value: Any) -> str:
-    """For a difference: everything, as far as it can be read."""
-    return cut(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str), 1200)
+    """Everything, on one line; texts in quotes, so that the spaces at their ends are seen."""
+    return visible(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _wrapped(text: str, indent: int = 6) -> list[str]:
-    lines = textwrap.wrap(text, width() - indent - 10, break_on_hyphens=False)
+    """As many lines as it takes, those behind the first further to the right; none for an empty text."""
+    lines = fold(text, width() - indent - 10) if text else []
     first, rest = " " * indent, " " * (indent + 10)
     return [(first if number == 0 else rest) + line for number, line in enumerate(lines)]
+
+
+def fold(text: str, room: int) -> list[str]:
+    """The text in lines of at most `room` columns, broken behind spaces where there are any. No character is lost."""
+    lines = [""]
+    for word in re.findall(r"\S+\s*|\s+", text):
+        if lines[-1] and columns(lines[-1] + word) > room:
+            lines.append("")
+        for character in word:
+            if columns(lines[-1] + character) > room:
+                lines.append("")
+            lines[-1] += character
+    return lines
 
 
 # -- all of them ------------------------------------------------------------------------------------------------------
@@ -123,11 +187,11 @@ def summary(outcomes: list[Outcome]) -> str:
         parts.append(f"{count['differs']} soft ones differ, which proves no error")
     if count["waits"]:
         parts.append(f"{count['waits']} wait")
-    return f"{len(outcomes)} facts: " + ", ".join(parts)
+    return f"{len(outcomes)} {'fact' if len(outcomes) == 1 else 'facts'}: " + ", ".join(parts)
 
 
 def as_json(outcome: Outcome) -> str:
-    """One outcome as one line of JSON."""
+    """One outcome as one line of JSON, in ASCII: any standard output can print it, and no text in it ends the line."""
     fact = outcome.fact
     content: dict[str, Any] = {
         "id": fact.id,
@@ -144,7 +208,7 @@ def as_json(outcome: Outcome) -> str:
     if outcome.comparisons:
         content["seconds"] = round(outcome.seconds, 3)
         content["comparisons"] = [_comparison_as_json(comparison) for comparison in outcome.comparisons]
-    return json.dumps(content, ensure_ascii=False)
+    return json.dumps(content)
 
 
 def _comparison_as_json(comparison: Comparison) -> dict[str, Any]:

@@ -88,12 +88,12 @@ def run(fact: Fact, bench: Bench) -> Outcome:
         if fact.needs_weights:
             _check_requirements(fact, bench)
         got = RUNNERS[fact.run["name"]](fact, bench)
+        wide = bench.model is not None and bench.model.wte.weight.element_size() == 8
+        comparisons = compare(fact, got, float64=wide)
     except Waits as wait:
         return Outcome(fact, "waits", waits_for=wait.what, for_weights=wait.for_weights)
-    except (ValueError, OSError, MemoryError, RuntimeError) as error:  # one fact that breaks off stops no other
-        return Outcome(fact, "fail", error=" ".join(str(error).split()) or type(error).__name__)
-    wide = bench.model is not None and bench.model.wte.weight.element_size() == 8
-    comparisons = compare(fact, got, float64=wide)
+    except Exception as error:  # one fact that breaks off, for whatever reason, stops no other
+        return Outcome(fact, "fail", error=_sentence(error))
     verdict: Verdict = "pass"
     if not all(comparison.agrees for comparison in comparisons):
         verdict = "differs" if fact.soft else "fail"
@@ -105,6 +105,14 @@ def missing_strategy(fact: Fact) -> str:
     names = [fact.run["name"]] if fact.run["name"] not in RUNNERS else []
     names += [one["name"] for one in fact.run.get("processors", []) if one["name"] not in writing.PROCESSORS]
     return f"{_WORDS.get(names[0], names[0])}, not built yet" if names else ""
+
+
+def _sentence(error: Exception) -> str:
+    """Our own errors are sentences; of all others the name belongs to what they say."""
+    said, name = " ".join(str(error).split()), type(error).__name__
+    if isinstance(error, (ValueError, OSError)):
+        return said or name
+    return f"{name}: {said}" if said else name
 
 
 def _check_requirements(fact: Fact, bench: Bench) -> None:

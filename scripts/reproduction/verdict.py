@@ -20,7 +20,8 @@ class Unchecked:
 class Comparison:
     """One entry of a fact: what was expected, what came out, and what follows.
 
-    deviation   the largest difference between two numbers, where the rule allows one; `allowed` is how much
+    deviation   of all numbers, the difference that is nearest to what is allowed, or furthest beyond it
+    allowed     how much is allowed there; both are None where no two numbers were compared
     """
 
     key: str
@@ -66,10 +67,11 @@ _EQUALITIES = {"exact": _exact, "prefix": _prefix}
 def _numbers(key: str, expected: Any, found: Any, rule: dict[str, Any], float64: bool) -> Comparison:
     atol = rule["atol_float64"] if float64 and "atol_float64" in rule else rule["atol"]
     rtol = rule.get("rtol", 0.0)
-    worst, allowed, agrees = 0.0, None, True
+    worst: tuple[float, float, float] | None = None  # the share of what is allowed, the difference, what is allowed
+    agrees = True
 
     def visit(wanted: Any, got: Any, tolerance: Any) -> None:
-        nonlocal worst, allowed, agrees
+        nonlocal worst, agrees
         if wanted is None:  # not printed in the source
             return
         if isinstance(wanted, dict):
@@ -85,15 +87,21 @@ def _numbers(key: str, expected: Any, found: Any, rule: dict[str, Any], float64:
             each = tolerance if isinstance(tolerance, list) else [tolerance] * len(wanted)
             for value, other, one in zip(wanted, got, each, strict=True):
                 visit(value, other, one)
-        elif isinstance(wanted, float) or isinstance(got, float):
+        elif _is_number(wanted) and _is_number(got) and (isinstance(wanted, float) or isinstance(got, float)):
             limit = tolerance + rtol * abs(wanted)
-            deviation = abs(got - wanted) if isinstance(got, (int, float)) else math.inf
-            if not deviation <= limit:  # so that NaN does not agree
-                agrees = False
-            if allowed is None or not deviation * allowed <= worst * limit:  # the one nearest to its limit
-                worst, allowed = deviation, limit
+            deviation = abs(got - wanted)
+            if not math.isfinite(deviation):  # NaN and infinity never agree
+                deviation = math.inf
+            agrees = agrees and math.isfinite(deviation) and deviation <= limit
+            share = deviation / limit if limit and math.isfinite(deviation) else math.inf if deviation else 0.0
+            if worst is None or share > worst[0]:
+                worst = share, deviation, limit
         elif wanted != got:  # ids, positions and texts among the numbers
             agrees = False
 
     visit(expected, found, atol)
-    return Comparison(key, expected, found, agrees, worst, allowed)
+    return Comparison(key, expected, found, agrees, *(worst[1:] if worst else (None, None)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))

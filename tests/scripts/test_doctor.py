@@ -32,7 +32,7 @@ from gpt2.hub import locate
 from scripts import doctor
 from scripts.checkup import bundled, finding, hardware, packages, reachability, weights
 from scripts.checkup.finding import NOTE, OK, PROBLEM, Finding, Machine
-from scripts.published_files import in_units
+from scripts.weights.published import in_units
 from tests.conftest import ROOT
 from tests.gpt2.small import small_model, write_model
 from tests.hub import proxy as proxies

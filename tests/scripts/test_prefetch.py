@@ -17,8 +17,10 @@ from huggingface_hub import constants
 from gpt2 import GPT2, PUBLISHED, GPT2Config
 from gpt2 import transfer as transfer_module
 from gpt2.hub import locate
-from scripts import prefetch, weights_fetching, weights_folder
-from scripts.weights_fetching import check_room, named
+from scripts import prefetch
+from scripts.weights import fetching as weights_fetching
+from scripts.weights import folder as weights_folder
+from scripts.weights.fetching import check_room, named
 from tests.gpt2.small import small_model, write_model, write_sharded
 from tests.hub.children import as_published
 from tests.hub.conftest import NOBODY, cache, connect, hub

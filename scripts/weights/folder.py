@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gpt2 import PUBLISHED, GPT2Config
-from scripts.published_files import CONFIG, WEIGHTS, in_units, model_of, sha256_of, size_of
+from scripts.weights.published import CONFIG, WEIGHTS, in_units, model_of, sha256_of, size_of
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SUMS, SOURCES, README = "SHA256SUMS", "sources.json", "README.txt"
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")

@@ -17,8 +17,8 @@ from huggingface_hub import constants
 from gpt2 import PUBLISHED, GPT2Config, PublishedModel, hub
 from gpt2.checkpoint import shards
 from gpt2.download import Content, Wanted, fetch
-from scripts.published_files import CHUNK, CONFIG, WEIGHTS, in_cache, in_units, model_of, nearest_folder, sha256_of
-from scripts.weights_folder import Source, judge
+from scripts.weights.folder import Source, judge
+from scripts.weights.published import CHUNK, CONFIG, WEIGHTS, in_cache, in_units, model_of, nearest_folder, sha256_of
 
 _REPOSITORY = re.compile(r"(?!\.)[\w.-]+/(?!\.)[\w.-]+")
 _FAT32_LIMIT = 1 << 32
@@ -93,7 +93,7 @@ def fetch_unpublished(folder: Path, model: Model) -> tuple[str, dict[str, str]]:
     """All files of a model that this project knows nothing about. -> its commit, and file: sha256"""
 
     def locate() -> hub.ModelFiles:  # not hub.locate, for which a folder of this name comes first
-        return hub._on_the_hub(model.name, model.repository, model.revision, False)
+        return hub.on_the_hub(model.name, model.repository, model.revision, False)
 
     files = locate()
     names = [files.config.name, files.weights.name]
