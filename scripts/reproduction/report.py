@@ -152,7 +152,7 @@ def fold(text: str, room: int) -> list[str]:
     """The text in lines of at most `room` columns, broken behind spaces where there are any. No character is lost."""
     lines = [""]
     for word in re.findall(r"\S+\s*|\s+", text):
-        if lines[-1] and columns(lines[-1] + word) > room:
+        if columns(lines[-1] + word) > room >= columns(word):  # a word that fits into no line is broken where it is
             lines.append("")
         for character in word:
             if columns(lines[-1] + character) > room:
