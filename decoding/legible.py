@@ -30,7 +30,7 @@ def visible(text: str) -> str:
 def columns(text: str) -> int:
     """How many columns a terminal needs for one line: East Asian wide characters take two, combining marks none."""
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
-    return len(text) + wide - sum(unicodedata.combining(character) > 0 for character in text)
+    return len(text) + wide - sum(unicodedata.category(character) in ("Mn", "Me") for character in text)
 
 
 def cut(text: str, width: int) -> str:
@@ -38,7 +38,7 @@ def cut(text: str, width: int) -> str:
     if columns(text) <= width:
         return text
     shown = text
-    while columns(shown) > width - 1:
+    while shown and columns(shown) > width - 1:
         shown = shown[:-1]
     return shown + "…"
 

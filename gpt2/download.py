@@ -1,16 +1,25 @@
 """One file from the Hugging Face Hub into its cache: resumed where it broke off, and checked before it counts.
 
-huggingface_hub asks, and lays out the cache. The bytes are fetched here, by plain HTTP, because its own download begins
-anew after every interruption. They go to blobs/<etag>.incomplete, and become blobs/<etag> once they are right.
+The cache is that of huggingface_hub, which asks the Hub about the file. The bytes are fetched here, by plain HTTP,
+because its own download begins anew after every interruption:
+
+    .locks/<repository>/<etag>.lock                 held while one process fetches, and others wait
+    <repository>/blobs/<etag>.incomplete            what has come so far; the next start goes on from there
+    <repository>/blobs/<etag>                       the same once it is right
+    <repository>/snapshots/<commit>/<file>          a link to the blob, or the file itself on a system without links
+    <repository>/refs/<branch>                      the commit that the branch was last seen at
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
+import threading
 import warnings
+from concurrent import futures
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -19,7 +28,8 @@ from .checkpoint import CheckpointError
 from .hub_errors import HubUnreachableError, ModelNotFoundError, in_words
 from .transfer import amount, transfer
 
-SECONDS_TO_ANSWER = 4.0  # how long the Hub, or a proxy, may take for each answer before it counts as out of reach
+SECONDS_TO_ANSWER = 4.0  # how long each step of a question to the Hub may take: to connect, to answer
+SECONDS_IN_ALL = 9.0  # and all steps together; each of the Hub's addresses is one, and name servers take their own time
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -59,7 +69,8 @@ def fetch(wanted: Wanted, local_files_only: bool = False) -> Path | None:
             if cached is hub._CACHED_NO_EXIST:
                 return None
             if local_files_only:
-                raise HubUnreachableError(name, "it is not in the cache, and the Hub is not to be asked")
+                reason = "it is not in the cache, and the Hub is not to be asked"
+                raise HubUnreachableError(name, reason, "allow that once")
         try:
             answer = _ask(hub, wanted)
         except hub.errors.RemoteEntryNotFoundError:
@@ -70,14 +81,17 @@ def fetch(wanted: Wanted, local_files_only: bool = False) -> Path | None:
             if isinstance(cached, str):
                 return Path(cached)
             raise
+        folder = Path(hub.constants.HF_HUB_CACHE) / hub.file_download.repo_folder_name(
+            repo_id=repository, repo_type="model"
+        )
         at_commit = hub.try_to_load_from_cache(repository, file, revision=answer.commit_hash)
-        if isinstance(at_commit, str) and at_commit == cached:  # the branch has not moved
+        if not isinstance(at_commit, str):
+            at_commit = _download(hub, wanted, answer, folder)
+        elif at_commit == cached:  # the branch has not moved
             return Path(at_commit)
-        downloaded = None if isinstance(at_commit, str) else _download(hub, wanted, answer)
-        path = Path(hub.hf_hub_download(repository, file, revision=revision))  # finds it there, and links it
-        if downloaded is not None and not path.is_symlink():  # on a system without links it has made a copy
-            downloaded.unlink(missing_ok=True)
-        return path
+        if revision != answer.commit_hash:
+            _remember(folder / "refs" / revision, answer.commit_hash)
+        return Path(at_commit)
 
 
 def check_size(path: Path, n_bytes: int | None, what: str) -> None:
@@ -95,8 +109,14 @@ def _huggingface_hub() -> ModuleType:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     with warnings.catch_warnings():  # in a notebook tqdm asks for ipywidgets; its bar of plain text will do
         warnings.filterwarnings("ignore", message="IProgress not found")
-        import huggingface_hub
-        from huggingface_hub import constants, errors, file_download  # noqa: F401
+        try:
+            import huggingface_hub
+            from huggingface_hub import constants, errors, file_download  # noqa: F401
+        except ValueError as error:
+            raise ValueError(
+                f"huggingface_hub does not start with these environment variables ({error}): "
+                f"HF_ENDPOINT is an address, HF_HUB_DOWNLOAD_TIMEOUT and HF_HUB_ETAG_TIMEOUT are whole numbers"
+            ) from error
 
         hub: ModuleType = huggingface_hub
         hub.utils.tqdm  # noqa: B018  (imported when it is first asked for)
@@ -105,9 +125,29 @@ def _huggingface_hub() -> ModuleType:
 
 def _ask(hub: ModuleType, wanted: Wanted) -> Any:
     """What the Hub says about the file: commit, size, ETag. Asked once, because a download asks again for minutes."""
+    if hub.constants.HF_HUB_OFFLINE:
+        raise HubUnreachableError(
+            wanted.name, "it is not in the cache, and HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set", "unset that"
+        )
     _make_client(hub, wanted.name)
     url = hub.hf_hub_url(wanted.repository, wanted.file, revision=wanted.revision)
-    answer = hub.get_hf_file_metadata(url, timeout=SECONDS_TO_ANSWER, retry_on_errors=False)
+    outcome: futures.Future[Any] = futures.Future()
+
+    def ask() -> None:
+        try:
+            outcome.set_result(hub.get_hf_file_metadata(url, timeout=SECONDS_TO_ANSWER, retry_on_errors=False))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()  # which nobody waits for at the end of the program
+    try:
+        answer = outcome.result(SECONDS_IN_ALL)
+    except futures.TimeoutError as error:
+        raise HubUnreachableError(wanted.name, f"no answer within {SECONDS_IN_ALL:g} seconds") from error
+    except UnicodeEncodeError:  # without its words, in which the token is
+        raise HubUnreachableError(
+            wanted.name, "the token in HF_TOKEN or of `hf auth login` has letters that no token has", "set it anew"
+        ) from None
     if not COMMIT.fullmatch(answer.commit_hash or "") or not _FILE_NAME.fullmatch(answer.etag or ""):
         raise hub.errors.FileMetadataError("what answers there is not the Hub")
     return answer
@@ -134,36 +174,55 @@ def _make_client(hub: ModuleType, name: str) -> None:
 # -- the download -----------------------------------------------------------------------------------------------------
 
 
-def _download(hub: ModuleType, wanted: Wanted, answer: Any) -> Path | None:
-    """The new blob, or None where it is there by now."""
-    what = f"{wanted.file} of {wanted.name}"
-    cache = Path(hub.constants.HF_HUB_CACHE)
-    repository = hub.file_download.repo_folder_name(repo_id=wanted.repository, repo_type="model")
-    blob = cache / repository / "blobs" / answer.etag
-    lock = cache / ".locks" / repository / f"{answer.etag}.lock"  # the one that huggingface_hub holds for this blob
+def _download(hub: ModuleType, wanted: Wanted, answer: Any, folder: Path) -> Path:
+    """The file's place in the snapshot of this repository's folder, where it is from now on."""
+    place = folder / "snapshots" / answer.commit_hash / wanted.file
+    blob = folder / "blobs" / answer.etag
+    partial = blob.with_name(blob.name + ".incomplete")
+    lock = folder.parent / ".locks" / folder.name / f"{answer.etag}.lock"  # which huggingface_hub holds for it, too
     n_bytes = wanted.published.n_bytes if answer.size is None else answer.size
     sha256 = wanted.published.sha256 or (answer.etag if _SHA256.fullmatch(answer.etag) else None)
     _refuse_another_file(hub, wanted, answer)
-    blob.parent.mkdir(parents=True, exist_ok=True)
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    for path in (place, blob, lock):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with hub.utils.WeakFileLock(lock):  # a second process waits here, and then finds what the first has fetched
+        linked = hub.file_download.are_symlinks_supported()
+        if place.exists():
+            return place
         if blob.exists():
-            check_size(blob, n_bytes, what)
-            return None
-        partial = blob.with_name(blob.name + ".incomplete")
-        if n_bytes is not None:
-            _make_room(partial, n_bytes, wanted.name)
-        url = hub.hf_hub_url(wanted.repository, wanted.file, revision=answer.commit_hash)
-        transfer(url, partial, n_bytes, name=wanted.name, file=wanted.file)
-        difference = _difference(partial, Content(n_bytes, sha256))
-        if difference is not None:
-            partial.unlink()
-            raise CheckpointError(
-                f"{what} did not arrive as it should be: {difference}; it was removed. "
-                f"Start again, and if that does not help, ask who runs the network"
-            )
-        partial.replace(blob)
-    return blob
+            check_size(blob, n_bytes, f"{wanted.file} of {wanted.name}")
+        else:
+            _fetch_bytes(hub, wanted, answer.commit_hash, partial, Content(n_bytes, sha256))
+            partial.replace(blob if linked else place)
+        if linked:
+            place.unlink(missing_ok=True)  # a link to a blob that somebody has removed
+            place.symlink_to(os.path.relpath(blob, place.parent))
+        elif blob.exists():  # from a time with links, so that others may lead to it
+            shutil.copyfile(blob, partial)
+            partial.replace(place)
+    return place
+
+
+def _fetch_bytes(hub: ModuleType, wanted: Wanted, commit: str, partial: Path, content: Content) -> None:
+    """Into `partial`, which is complete and right at the end."""
+    if content.n_bytes is not None:
+        _make_room(partial, content.n_bytes, wanted.name)
+    url = hub.hf_hub_url(wanted.repository, wanted.file, revision=commit)
+    transfer(url, partial, content.n_bytes, name=wanted.name, file=wanted.file)
+    difference = _difference(partial, content)
+    if difference is not None:
+        partial.unlink()
+        raise CheckpointError(
+            f"{wanted.file} of {wanted.name} did not arrive as it should be: {difference}; it was removed. "
+            f"Start again, and if that does not help, ask who runs the network"
+        )
+
+
+def _remember(ref: Path, commit: str) -> None:
+    """Where the branch is now, for starts without the Hub. A cache that may only be read does without."""
+    with contextlib.suppress(OSError):
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        ref.write_text(commit, encoding="utf-8")
 
 
 def _refuse_another_file(hub: ModuleType, wanted: Wanted, answer: Any) -> None:
@@ -195,7 +254,7 @@ def _make_room(partial: Path, n_bytes: int, name: str) -> None:
     """Throw away what is more than the whole file, and refuse to begin where the rest has no place on the disk."""
     there = partial.stat().st_size if partial.exists() else 0
     if there > n_bytes:
-        partial.unlink()
+        partial.unlink(missing_ok=True)
         there = 0
     free = shutil.disk_usage(partial.parent).free
     if free < n_bytes - there:

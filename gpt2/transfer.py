@@ -11,6 +11,7 @@ from .hub_errors import HubUnreachableError, in_a_few_words, is_of_the_network
 
 ATTEMPTS = 5  # how often a transfer may break without having come further than before
 SECONDS_BETWEEN_ATTEMPTS = 1.0
+SECONDS_TO_CONNECT = 4.0  # to each address of the server that has the bytes
 
 _LARGE = 1_000_000  # bytes, from which a bar shows the progress
 
@@ -37,7 +38,7 @@ def transfer(url: str, partial: Path, n_bytes: int | None, *, name: str, file: s
             disable=False if in_notebook and not hidden else hidden,
         ) as bar,
     ):
-        furthest, failures = out.tell(), 0
+        beginning, furthest, failures = out.tell(), out.tell(), 0
         while n_bytes is None or out.tell() < n_bytes:
             try:
                 _append(url, out, n_bytes, bar)
@@ -47,6 +48,8 @@ def transfer(url: str, partial: Path, n_bytes: int | None, *, name: str, file: s
                     raise
                 failures = failures + 1 if out.tell() <= furthest else 0
                 furthest = max(furthest, out.tell())
+                if furthest == beginning and (host := _never_connected_to(error)):  # a firewall: it will not pass
+                    raise HubUnreachableError(name, f"{host}, from where it sends {file}, does not answer") from error
                 if failures >= ATTEMPTS:
                     whole = "" if n_bytes is None else f" of {amount(n_bytes)}"
                     raise HubUnreachableError(
@@ -68,7 +71,11 @@ def _append(url: str, out: BinaryIO, n_bytes: int | None, bar: Any) -> None:
     headers = {**tools.build_hf_headers(), "Accept-Encoding": "identity"}  # bytes as they are, so that they count
     if start:
         headers["Range"] = f"bytes={start}-"
-    with get_session().stream("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as response:
+    patience = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    timeout = (min(patience, SECONDS_TO_CONNECT), patience, patience, patience)  # to connect, read, write, wait in line
+    with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
+        if response.is_success and response.headers.get("Content-Type", "").startswith("text/html"):
+            raise ConnectionError("a web page came instead of the file, perhaps the login or a filter of this network")
         if start and response.status_code in (200, 416):  # the whole file comes instead, or there is no such rest of it
             out.seek(0)
             out.truncate()
@@ -95,6 +102,11 @@ def _may_pass(error: Exception) -> bool:
         status: int = error.response.status_code
         return status in (408, 416) or status >= 500
     return is_of_the_network(error) or isinstance(error, ConnectionError)
+
+
+def _never_connected_to(error: Any) -> str | None:
+    """The host that did not answer at all, where this is what went wrong."""
+    return str(error.request.url.host) if type(error).__name__ == "ConnectTimeout" else None
 
 
 def amount(n_bytes: int) -> str:

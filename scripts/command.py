@@ -43,7 +43,9 @@ def run_command(name: str, work: Callable[[], int]) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another one
     try:
-        return work()
+        code = work()
+        sys.stdout.flush()  # here, where a closed pipe is caught
+        return code
     except BrokenPipeError:  # whoever read the output has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at the end
         return 0

@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
         mine = [fact for fact in facts if is_of(fact, name)]
         if mine:
             outcomes += run_on(name, given, mine, tokenizer, options, show)
-    outcomes += wait_for_others(facts, names)
+    outcomes += wait_for_others(facts, names, show)
     if not options.json:
         conclude(outcomes)
     if any(outcome.verdict == "fail" for outcome in outcomes):
@@ -209,20 +209,18 @@ def run_each(facts: list[Fact], bench: Bench, show: Callable[[Outcome], None]) -
     return outcomes
 
 
-def wait_for_others(facts: list[Fact], names: dict[str, str]) -> list[Outcome]:
+def wait_for_others(facts: list[Fact], names: dict[str, str], show: Callable[[Outcome], None]) -> list[Outcome]:
     """The facts of models that were not asked for."""
     from gpt2 import PUBLISHED
     from scripts.reproduction.run import Outcome, missing_strategy
 
-    others = [fact for fact in facts if fact.needs_weights and fact.model not in names]
-    return [
-        Outcome(
-            fact,
-            "waits",
-            waits_for=missing_strategy(fact) or f"--model {fact.model}, {megabytes(PUBLISHED[fact.model])}",
-        )
-        for fact in others
-    ]
+    outcomes = []
+    for fact in facts:
+        if fact.needs_weights and fact.model not in names:
+            asked_for = f"--model {fact.model}, {megabytes(PUBLISHED[fact.model])}"
+            outcomes.append(Outcome(fact, "waits", waits_for=missing_strategy(fact) or asked_for))
+            show(outcomes[-1])
+    return outcomes
 
 
 def megabytes(published: PublishedModel) -> str:
@@ -255,6 +253,11 @@ def explain_the_tutorial(outcomes: list[Outcome], model: GPT2, tokenizer: Tokeni
         if "printed_ids" in outcome.fact.expected and outcome.comparisons:  # it was run, and did not break off
             print(f"\nThe line that the tutorial prints ({outcome.fact.id})\n")
             print(explained(outcome.fact, model, tokenizer))
+            print(
+                "\nThe post takes the argmax after every id of its prompt: what the model would have\n"
+                "said there, and no continuation. And it never calls .eval(), so that dropout\n"
+                "made its line one random draw."
+            )
 
 
 def show_list(facts: list[Fact]) -> int:

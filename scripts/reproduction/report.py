@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -60,7 +60,7 @@ def listed(fact: Fact, paint: Paint) -> str:
 
 def _about(fact: Fact, used: int) -> str:
     """Whose fact it is and what is done, for the rest of a line."""
-    return cut(f"  {fact.model}, {fact.run['name'].replace('_', ' ')}", width() - used)
+    return cut(f"  {fact.model}, {fact.run['name'].replace('_', ' ')}", max(1, width() - used))
 
 
 def _room() -> int:
@@ -120,11 +120,12 @@ def brief(value: Any, prompt: Any = None) -> str:
     if isinstance(value, (str, list, dict)) and not value:
         return "(empty)"
     if isinstance(value, str):
-        if isinstance(prompt, str) and len(prompt) < len(value):
-            value = value.removeprefix(prompt)
+        if isinstance(prompt, str):
+            begin = prompt.removeprefix("<|endoftext|>")  # which is in no text
+            value = value.removeprefix(begin) or value
         return visible(value)
     if isinstance(value, dict):
-        if number := value.get("value", value.get("values")):
+        if (number := value.get("value", value.get("values"))) is not None:
             return brief(number)
         return " ".join(brief(one, prompt) for one in value.values())
     if isinstance(value, list):
@@ -173,9 +174,7 @@ def waiting(outcomes: Iterable[Outcome], paint: Paint) -> str:
     lines = []
     for reason, ids in reasons.items():
         lines.append(paint.yellow(f"wait  {len(ids)} for {reason}"))
-        lines += textwrap.wrap(
-            ", ".join(ids), width(), initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False
-        )
+        lines += ["      " + line.rstrip() for line in fold(", ".join(ids), width() - 6)]
     return "\n".join(lines)
 
 
@@ -208,7 +207,16 @@ def as_json(outcome: Outcome) -> str:
     if outcome.comparisons:
         content["seconds"] = round(outcome.seconds, 3)
         content["comparisons"] = [_comparison_as_json(comparison) for comparison in outcome.comparisons]
-    return json.dumps(content)
+    return json.dumps(_finite(content), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """The value with NaN and infinity in words: JSON has no such numbers."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _comparison_as_json(comparison: Comparison) -> dict[str, Any]:

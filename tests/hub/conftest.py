@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.utils import enable_progress_bars
 
 from gpt2 import PUBLISHED
 from tests.hub.children import as_published
@@ -35,10 +38,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(constants, name, value, raising=False)
     for variable in [name for name in os.environ if _SURROUNDINGS.match(name)]:
         monkeypatch.delenv(variable)
+    monkeypatch.setattr(socket, "getaddrinfo", _of_this_machine)
     connect(monkeypatch, NOBODY)
+    enable_progress_bars()  # which some tests with transformers disable for the whole process
     huggingface_hub.close_session()  # the client remembers the proxies of the environment in which it was made
     yield home / "hub"
     huggingface_hub.close_session()
+
+
+_resolve = socket.getaddrinfo
+
+
+def _of_this_machine(host: str | None, *args: Any, **kwargs: Any) -> Any:
+    """In place of socket.getaddrinfo: not even names that do not exist are asked for outside."""
+    if host != "127.0.0.1":
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return _resolve(host, *args, **kwargs)
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, address: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import socketserver
 import ssl
 import subprocess
 import threading
@@ -134,6 +135,11 @@ def running(**how: object) -> Iterator[Proxy]:
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+
+        def server_bind(self) -> None:
+            """Without the question to name servers what 127.0.0.1 is called."""
+            socketserver.TCPServer.server_bind(self)
+            self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
         def handle_error(self, request: object, client_address: object) -> None:
             """Someone hung up, which is no news."""

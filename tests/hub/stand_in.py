@@ -37,6 +37,7 @@ import gzip
 import hashlib
 import re
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -211,6 +212,11 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
     hub: StandIn
 
+    def server_bind(self) -> None:
+        """Without the question to name servers what 127.0.0.1 is called."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up in the middle are what some tests are about."""
 
@@ -307,14 +313,16 @@ class _HubHandler(_Handler):
     def route(self, path: str) -> None:
         if path == "/api/agent-harnesses":
             return self.send_bytes(b'{"standardEnvVars": [], "harnesses": {}}', {"Content-Type": "application/json"})
-        resolve, cache = _RESOLVE.fullmatch(path), _CACHE.fullmatch(path)
+        quoted = urlsplit(self.path).path  # in which the slash of a branch's name is %2F
+        resolve, cache = _RESOLVE.fullmatch(quoted), _CACHE.fullmatch(quoted)
         match = cache or resolve
         if match is None:
             raise Refusal(404)
-        self.request_.file = match["file"].split("/")[-1]
+        asked = {what: unquote(value) for what, value in match.groupdict().items()}
+        self.request_.file = asked["file"].split("/")[-1]
         if resolve:  # the redirect that leads to the cache has been through this already
-            self.hub.check_access(match["repository"], self.headers.get("Authorization"))
-        commit, file = self.hub.find(**match.groupdict())
+            self.hub.check_access(asked["repository"], self.headers.get("Authorization"))
+        commit, file = self.hub.find(**asked)
         headers = {"X-Repo-Commit": commit}
         if cache:
             return self.send_small_file(file, {**headers, "ETag": f'"{file.git}"'})

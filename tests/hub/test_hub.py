@@ -11,17 +11,16 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants
 
-from gpt2 import GPT2, PUBLISHED, HubUnreachableError, ModelNotFoundError, Source
+from gpt2 import GPT2, PUBLISHED, HubUnreachableError, ModelNotFoundError, Source, download
 from gpt2.hub import STORYBOOK, locate
 from tests.gpt2.small import small_model, state, write_model, write_sharded
-from tests.hub.children import believing, environment, start
+from tests.hub.children import environment, start
 from tests.hub.conftest import NOBODY, connect
-from tests.hub.stand_in import COMMIT, File, Refusal, StandIn, running
+from tests.hub.stand_in import COMMIT, File, Refusal, StandIn
 
 MODEL = small_model()
 PINNED = PUBLISHED["gpt2"].revision
@@ -239,6 +238,13 @@ def test_a_branch_is_asked_for_and_followed(hub: StandIn, tmp_path: Path) -> Non
     assert model.source == Source("owner/name", "e" * 40)
 
 
+def test_a_branch_with_a_slash_in_its_name(hub: StandIn, tmp_path: Path) -> None:
+    hub.add("owner/name", write_model(tmp_path, MODEL), branch="refs/pr/1")
+    for local_files_only in (False, True):
+        model = GPT2.from_pretrained("owner/name", revision="refs/pr/1", local_files_only=local_files_only)
+        assert model.source == Source("owner/name", COMMIT)
+
+
 @pytest.mark.parametrize("layout", [write_model, write_sharded])
 @pytest.mark.parametrize("revision", [None, COMMIT])
 def test_what_is_in_the_cache_will_do(
@@ -399,80 +405,79 @@ def test_a_cache_that_takes_nothing(
 ) -> None:  # law 13
     hub.add("owner/name", write_model(tmp_path, MODEL))
 
-    def full(*args: object, **kwargs: object) -> str:
+    def full(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
+    monkeypatch.setattr(download, "transfer", full)
     with pytest.raises(ModelNotFoundError, match=words):
         GPT2.from_pretrained("owner/name")
 
 
-# --- the environment itself, in processes of their own ---
-
-ASK = """
-import sys, time
-import huggingface_hub
-from huggingface_hub import get_hf_file_metadata, hf_hub_download  # its own start does not count
-from gpt2 import GPT2
-start = time.monotonic()
-try:
-    print("loaded", GPT2.from_pretrained(sys.argv[1]).source)
-except Exception as error:
-    print(type(error).__name__, error)
-print(time.monotonic() - start)
-"""
+@pytest.mark.parametrize("folder", ["hub", "sub/hub"])
+def test_a_cache_that_cannot_exist(
+    folder: str, hub: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # law 13
+    """HF_HOME is a file, or would lie in one."""
+    hub.add("owner/name", write_model(tmp_path / "model", MODEL))
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / folder))
+    with pytest.raises(ModelNotFoundError, match="the cache of the Hub cannot be used") as error:
+        GPT2.from_pretrained("owner/name")
+    assert "point HF_HOME to a folder that can be read and written" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, float]]]:
-    """What from_pretrained("gpt2") says in five environments, and after how many seconds; all asked at once."""
-    tmp_path = tmp_path_factory.mktemp("environments")
-    a_file = tmp_path / "file"
-    a_file.write_text("not a folder", encoding="utf-8")
-    with running() as hub, socket.create_server(("127.0.0.1", 0), backlog=16) as silent:  # the system accepts for it
-        folder = write_model(tmp_path / "model", MODEL)
-        hub.add("openai-community/gpt2", folder, PINNED)
-        silence = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        processes = {
-            name: start(believing("gpt2", folder) + ASK, "gpt2", env=environment(tmp_path / name, address, **more))
-            for name, address, more in [
-                ("fine", hub.address, {}),
-                ("home is a file", hub.address, {"HF_HOME": str(a_file)}),
-                ("home in a file", hub.address, {"HF_HOME": str(a_file / "sub")}),
-                ("offline", hub.address, {"HF_HUB_OFFLINE": "1"}),
-                ("silence", silence, {}),
-            ]
-        }
-        answers = {}
-        for name, process in processes.items():
-            out, err = process.communicate(timeout=120)
-            assert process.returncode == 0, err
-            sentence, seconds = out.splitlines()  # exactly two lines: a sentence has no second one
-            answers[name] = sentence, float(seconds)
-    yield answers
+def test_offline_by_decree(hub: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:  # law 13
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubUnreachableError) as error:
+        GPT2.from_pretrained("gpt2")
+    assert str(error.value) == (
+        "the Hugging Face Hub cannot be reached for gpt2 (it is not in the cache, and HF_HUB_OFFLINE "
+        "(or TRANSFORMERS_OFFLINE) is set); unset that, or give a directory that holds the model"
+    )
+    assert hub.requests == []
 
 
-def test_the_environment_leads_to_the_stand_in(answers: dict[str, tuple[str, float]]) -> None:
-    """The counterpart of all that follows: nothing is wrong, and the model is loaded."""
-    assert answers["fine"][0] == f"loaded Source(name='gpt2', revision='{PINNED}')"
+# --- a Hub that never answers: given up within ten seconds, not after the minutes that huggingface_hub takes ---
 
 
-@pytest.mark.parametrize("home", ["home is a file", "home in a file"])
-def test_a_cache_that_cannot_exist(home: str, answers: dict[str, tuple[str, float]]) -> None:  # law 13
-    sentence = answers[home][0]
-    assert sentence.startswith("ModelNotFoundError the cache of the Hub cannot be used")
-    assert "point HF_HOME to a folder that can be read and written" in sentence
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A Hub that takes connections, as the system does for it, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:
+        silent.setblocking(False)
+        connect(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        yield silent
 
 
-def test_offline_by_decree(answers: dict[str, tuple[str, float]]) -> None:  # law 13
-    sentence = answers["offline"][0]
-    assert sentence.startswith("HubUnreachableError")
-    assert "gpt2" in sentence
-    assert "a directory that holds the model" in sentence
+def test_a_hub_that_never_answers_is_asked_once(silent: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert download.SECONDS_TO_ANSWER < download.SECONDS_IN_ALL < 10
+    monkeypatch.setattr(download, "SECONDS_TO_ANSWER", 0.1)
+    monkeypatch.setattr(download, "SECONDS_IN_ALL", 60.0)
+    with pytest.raises(HubUnreachableError, match=r"cannot be reached for gpt2 \(.*timed out\); check the network"):
+        GPT2.from_pretrained("gpt2")
+    silent.accept()
+    with pytest.raises(BlockingIOError):  # there was no second connection
+        silent.accept()
 
 
-def test_a_hub_that_never_answers_is_given_up_within_seconds(answers: dict[str, tuple[str, float]]) -> None:
-    """Not after the minutes that huggingface_hub takes for its own attempts."""
-    sentence, seconds = answers["silence"]
-    assert sentence.startswith("HubUnreachableError the Hugging Face Hub cannot be reached for gpt2")
-    assert seconds < 10
+def test_all_addresses_of_a_hub_together_have_an_end(silent: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The HTTP client waits for each address, and for name servers as long as they like."""
+    monkeypatch.setattr(download, "SECONDS_TO_ANSWER", 60.0)
+    monkeypatch.setattr(download, "SECONDS_IN_ALL", 0.4)
+    with pytest.raises(HubUnreachableError, match=r"cannot be reached for gpt2 \(no answer within 0\.4 seconds\);"):
+        GPT2.from_pretrained("gpt2")
+
+
+# --- the environment itself, in a process of its own ---
+
+
+def test_a_setting_of_huggingface_hub_that_is_no_number(tmp_path: Path) -> None:  # law 13
+    code = (
+        "from gpt2 import GPT2\ntry:\n    GPT2.from_pretrained('gpt2')\nexcept ValueError as error:\n    print(error)"
+    )
+    process = start(code, env=environment(tmp_path, NOBODY, HF_HUB_DOWNLOAD_TIMEOUT="10s"))
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err, out.count("\n")) == (0, "", 1)
+    assert out.startswith("huggingface_hub does not start with these environment variables (invalid literal for int()")
+    assert "'10s'): HF_ENDPOINT is an address, HF_HUB_DOWNLOAD_TIMEOUT and" in out

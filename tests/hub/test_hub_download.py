@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import socket
 import sys
+import traceback
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import huggingface_hub
 import pytest
-from huggingface_hub import constants, file_download, scan_cache_dir
+from huggingface_hub import constants, file_download, hf_hub_download, scan_cache_dir
 
-from gpt2 import GPT2, PUBLISHED, CheckpointError, HubUnreachableError, ModelNotFoundError, download, transfer
+from gpt2 import GPT2, PUBLISHED, CheckpointError, HubUnreachableError, ModelNotFoundError, Source, download, transfer
 from tests.gpt2.small import small_model, write_model
 from tests.hub.stand_in import COMMIT, Fault, Refusal, StandIn
 
@@ -85,8 +89,31 @@ def test_the_cache_is_as_huggingface_hub_lays_it_out(hub: StandIn, content: byte
     assert files.keys() == {"config.json", WEIGHTS}
     assert files[WEIGHTS].blob_path.name == hub.commits["owner/name", COMMIT][WEIGHTS].sha256
     assert not list(cache.rglob("*.incomplete"))
+    for known in ("main", COMMIT):
+        path = hf_hub_download("owner/name", WEIGHTS, revision=known, local_files_only=True)
+        assert Path(path).read_bytes() == content
     assert hub.bytes_sent(WEIGHTS) == len(content)
     assert {request.headers["accept-encoding"] for request in hub.requests} == {"identity"}  # or sizes mean nothing
+
+
+def test_a_cache_that_huggingface_hub_filled(
+    hub: StandIn, published: bytes, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # it goes to the Internet
+    for file in ("config.json", WEIGHTS):
+        hf_hub_download("openai-community/gpt2", file, revision=PINNED)
+    hub.requests.clear()
+    assert GPT2.from_pretrained("gpt2").source == Source("gpt2", PINNED)
+    assert hub.requests == []
+
+
+def test_the_hub_is_asked_once_about_each_file(hub: StandIn, content: bytes) -> None:
+    """Once more after a download, and a limit that is reached by then would cost minutes."""
+    load(revision="main")
+    asked = [str(request) for request in hub.requests if request.method == "HEAD" and "/resolve/" in request.path]
+    assert asked == [f"HEAD /owner/name/resolve/{path}" for path in ("main/config.json", f"{COMMIT}/{WEIGHTS}")] + [
+        f"HEAD /owner/name/resolve/main/{WEIGHTS}"  # the question of load() itself
+    ]
 
 
 def test_a_branch_that_has_not_moved_is_one_question_a_file(hub: StandIn, content: bytes) -> None:
@@ -132,7 +159,9 @@ def test_a_system_without_links_keeps_one_copy(
 ) -> None:
     """Windows, for most users. The file lies in the snapshot itself then."""
     monkeypatch.setattr(file_download, "are_symlinks_supported", lambda cache_dir=None: False)
-    assert load(revision=COMMIT) == content
+    with monkeypatch.context() as disk:  # on which a second one might have no place, or be half when power fails
+        disk.setattr(shutil, "copyfile", lambda *args: pytest.fail("a copy of the file"))
+        assert load(revision=COMMIT) == content
     copies = [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size == len(content)]
     assert [path.parent.name for path in copies] == [COMMIT]
     hub.requests.clear()
@@ -142,6 +171,19 @@ def test_a_system_without_links_keeps_one_copy(
     path = download.fetch(download.Wanted("owner/name", "owner/name", WEIGHTS, "v2"))  # a new name of what is there
     assert path.read_bytes() == content
     assert hub.bytes_sent(WEIGHTS) == 0
+
+
+def test_a_system_that_had_links_once(
+    hub: StandIn, content: bytes, partial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other snapshots may lead to the blob, so it stays."""
+    blob = partial.with_suffix("")
+    blob.write_bytes(content)
+    monkeypatch.setattr(file_download, "are_symlinks_supported", lambda cache_dir=None: False)
+    assert load() == content
+    assert blob.read_bytes() == content
+    assert not partial.exists()
+    assert ranges(hub) == []
 
 
 # --- interrupted ---
@@ -183,10 +225,10 @@ def test_every_bit_of_progress_counts(hub: StandIn, content: bytes) -> None:
 
 
 def test_a_transfer_that_falls_silent_goes_on(hub: StandIn, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
     hub.faults[WEIGHTS] = [Fault(pause_after=60_000)]
     assert load() == content
-    assert ranges(hub) == [None, "bytes=60000-"]
+    assert ranges(hub)[:2] == [None, "bytes=60000-"]  # and more, where this machine itself falls silent
 
 
 def test_a_cdn_in_trouble_is_asked_again(hub: StandIn, content: bytes) -> None:
@@ -194,6 +236,15 @@ def test_a_cdn_in_trouble_is_asked_again(hub: StandIn, content: bytes) -> None:
     assert load() == content
     resolved = [request for request in hub.requests if request.method == "GET" and "/resolve/" in request.path]
     assert len(resolved) == 1 + 3  # config.json; and each attempt begins at the Hub, whose signed addresses grow old
+
+
+def test_a_page_in_the_place_of_the_file(hub: StandIn, content: bytes, partial: Path) -> None:  # law 13
+    """A filter that lets the Hub through and not the CDN. Nothing of it is kept, and what was there is not lost."""
+    partial.write_bytes(content[:60_000])
+    hub.faults[WEIGHTS] = [Fault(refusal=Refusal(200, Content_Type="text/html; charset=utf-8"))] * transfer.ATTEMPTS
+    assert "(the transfer broke off: a web page came instead of the file, " in sentence(HubUnreachableError)
+    assert load() == content
+    assert set(ranges(hub)) == {"bytes=60000-"}
 
 
 @pytest.mark.parametrize("there", [0, 60_000])
@@ -230,6 +281,24 @@ def test_a_file_that_is_shorter_than_announced(hub: StandIn, content: bytes) -> 
     assert "the transfer broke off: it " in words
     assert f"{f'bytes={len(content)}-'}" in ranges(hub)
     assert len(ranges(hub)) <= 2 * transfer.ATTEMPTS
+
+
+def test_a_firewall_that_lets_the_hub_through_but_not_its_files(
+    hub: StandIn, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:  # law 13
+    """It swallows what is sent to another host, which is then named, and not tried five times."""
+    connect, tried = socket.create_connection, []
+
+    def swallowing(address: tuple[str, int], *args: Any, **kwargs: Any) -> socket.socket:
+        if address[1] != urlsplit(hub.cdn).port:
+            return connect(address, *args, **kwargs)
+        tried.append(address)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", swallowing)
+    words = sentence(HubUnreachableError)
+    assert "(127.0.0.1, from where it sends model.safetensors, does not answer); check the network" in words
+    assert len(tried) == 1
 
 
 # --- checked ---
@@ -442,6 +511,14 @@ def test_a_token_that_the_hub_does_not_know(
     monkeypatch.setenv("HF_TOKEN", "hf_old")
     words = sentence(HubUnreachableError)
     assert "it answers 401 Unauthorized); log in again with `hf auth login`, or take HF_TOKEN away" in words
+
+
+def test_a_token_that_cannot_be_sent(hub: StandIn, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:  # law 13
+    monkeypatch.setenv("HF_TOKEN", "hf_\u201csecret\u201d")  # quotation marks of a word processor
+    with pytest.raises(HubUnreachableError, match="the token in HF_TOKEN or of `hf auth login` has letters") as error:
+        load()
+    assert "secret" not in "".join(traceback.format_exception(error.value))
+    assert hub.requests == []
 
 
 @pytest.mark.parametrize("access", ["private", "gated"])

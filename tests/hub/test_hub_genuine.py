@@ -154,9 +154,7 @@ def test_the_second_start_asks_for_nothing(full_size: FullSize) -> None:
 def test_transformers_agrees_about_the_same_file(full_size: FullSize, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours from the cache, theirs from the file that was written: the same logits, and the same greedy ids."""
     from transformers import GPT2LMHeadModel
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     theirs, loading = GPT2LMHeadModel.from_pretrained(full_size.folder, output_loading_info=True)
     assert not any(loading.values())
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(full_size.home / "hf" / "hub"))
