@@ -139,7 +139,7 @@ def _what_is_wrong(file: Path) -> str:
         return "is a PyTorch pickle; only safetensors is read, because pickles can run code"
     header = int.from_bytes(beginning[:8], "little")
     if size > 8 and header < 100_000_000 and beginning[8:9] == b"{":
-        return f"is cut off or damaged; it has {size:,} bytes: copy or download it again"
+        return f"is cut off or damaged; it has {size:,} bytes: delete it, and copy or download it again"
     return "is not a safetensors file"
 
 

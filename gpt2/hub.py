@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .checkpoint import INDEX, shards
 from .config import PUBLISHED, PublishedModel
 from .download import COMMIT, Content, Wanted, check_size, fetch
-from .hub_errors import ModelNotFoundError
+from .hub_errors import HubUnreachableError, ModelNotFoundError
 
 STORYBOOK = Path(__file__).parent / "storybook"  # the bundled model
 FOLDER_VARIABLE = "GPT2_WEIGHTS"  # names a folder of published models that somebody has handed round
@@ -49,7 +49,15 @@ def locate(name: str | PathLike[str], *, revision: str | None = None, local_file
     if name in PUBLISHED:
         published = PUBLISHED[name]
         at_hand = _handed_round(name, published) if revision is None else None
-        return at_hand or on_the_hub(name, published.repository, revision or published.revision, local_files_only)
+        if at_hand is not None:
+            return at_hand
+        try:
+            return on_the_hub(name, published.repository, revision or published.revision, local_files_only)
+        except HubUnreachableError as error:
+            if revision is None and (folder := os.environ.get(FOLDER_VARIABLE)):
+                reason = f"{error.reason}; {FOLDER_VARIABLE} names {folder}, which does not hold it"
+                raise HubUnreachableError(name, reason, error.advice) from error
+            raise
     if name == "storybook" or _is_directory(name):
         if revision is not None:
             raise ValueError(f"revision names a commit on the Hub, but {name!r} is on this machine; leave it out")

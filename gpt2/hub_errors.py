@@ -25,6 +25,7 @@ class HubUnreachableError(OSError):
             f"or give a directory that holds the model"
         )
         self.reason = reason
+        self.advice = advice
 
 
 @contextmanager
@@ -72,6 +73,8 @@ def in_words(name: str, repository: str, revision: str) -> Iterator[None]:
     except Exception as error:
         if not is_of_the_network(error):
             raise
+        if type(error).__name__ == "UnsupportedProtocol":
+            raise HubUnreachableError(name, in_a_few_words(error), "check the address in HF_ENDPOINT") from error
         raise HubUnreachableError(name, in_a_few_words(error)) from error
 
 

@@ -224,7 +224,7 @@ class GPT2(nn.Module):
         """
         if dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(f"dtype must be torch.float64, float32, bfloat16 or float16; got {dtype}")
-        device = _usable_device(device, dtype)
+        device = usable_device(device, dtype)
         files = locate(name, revision=revision, local_files_only=local_files_only)
         config = GPT2Config.from_file(files.config)
         with torch.device("meta"):  # the shapes, without any memory behind them
@@ -260,7 +260,8 @@ class GPT2(nn.Module):
                 nn.init.normal_(parameter, std=std)
 
 
-def _usable_device(device: str | torch.device, dtype: torch.dtype) -> torch.device:
+def usable_device(device: str | torch.device, dtype: torch.dtype) -> torch.device:
+    """The device of that name. Raises ValueError where it cannot hold numbers of this dtype here."""
     try:
         device = torch.device(device)
         torch.zeros(1, device=device, dtype=dtype).item()  # `meta` has shapes only, and MPS no float64

@@ -66,11 +66,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="wiki.test.raw, for the perplexities of gpt2-large; it is in wikitext-2-raw-v1.zip, which the dataset "
         "ggml-org/ci on the Hugging Face Hub has",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.list and options.json:
+        parser.error("--list runs nothing, and --json prints what came of a run; choose one")
+    if any(not text for text in [*options.only, *(options.model or [])]):
+        parser.error("--only and --model want a text; an empty one was given")
+    return options
 
 
 def run(options: argparse.Namespace) -> int:
+    import torch
+
     from decoding import Tokenizer
+    from gpt2.model import usable_device
     from scripts.reproduction.fact import load, select
 
     if options.wikitext is not None and not options.wikitext.is_file():
@@ -82,6 +90,7 @@ def run(options: argparse.Namespace) -> int:
     facts = select(facts, options.only)
     if options.list:
         return show_list(facts)
+    usable_device(options.device, getattr(torch, options.dtype))  # before facts that need none scroll by
 
     tokenizer, show = Tokenizer(), printer(options)
     outcomes = run_free(facts, names, tokenizer, show)

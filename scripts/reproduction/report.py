@@ -44,9 +44,7 @@ def block(outcome: Outcome, paint: Paint) -> str:
         lines += _wrapped(f"it broke off: {outcome.error}")
     if outcome.verdict in ("fail", "differs"):
         lines += _wrapped(f"note: {fact.note}") if fact.note else []
-        lines += [paint.dim(line) for line in _wrapped(f"source: {fact.source}")]
-    else:
-        lines.append(paint.dim(cut(f"      {fact.source}", width())))
+    lines += [paint.dim(line) for line in _wrapped(f"source: {fact.source}")]
     return "\n".join(lines)
 
 
@@ -55,7 +53,8 @@ def listed(fact: Fact, paint: Paint) -> str:
     missing = missing_strategy(fact)
     lines = [fact.id + paint.dim(_about(fact, columns(fact.id)))]
     lines += [paint.yellow(line) for line in _wrapped(f"waits for {missing}")] if missing else []
-    return "\n".join([*lines, paint.dim(cut(f"      {fact.source}", width()))])
+    lines += [paint.dim(line) for line in _wrapped(f"source: {fact.source}")]
+    return "\n".join(lines)
 
 
 def _about(fact: Fact, used: int) -> str:
@@ -104,7 +103,7 @@ def _difference(comparison: Comparison) -> list[str]:
         begin = max(0, _same(expected, got) - 100)
     lead = "…" if begin else ""
     return [line for name, value in (("expected", expected), ("got", got))
-            for line in _wrapped(f"{name:<10}{lead}{cut(value[begin:], _LONG)}", 8)]  # fmt: skip
+            for line in _wrapped(f"{name:<10}{lead}{cut(value[begin:], _LONG)}", 8, 10)]  # fmt: skip
 
 
 def _same(one: Sequence[Any], other: Sequence[Any]) -> int:
@@ -142,10 +141,10 @@ def _whole(value: Any) -> str:
     return visible(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _wrapped(text: str, indent: int = 6) -> list[str]:
+def _wrapped(text: str, indent: int = 6, hang: int = 2) -> list[str]:
     """As many lines as it takes, those behind the first further to the right; none for an empty text."""
-    lines = fold(text, width() - indent - 10) if text else []
-    first, rest = " " * indent, " " * (indent + 10)
+    lines = fold(text, width() - indent - hang) if text else []
+    first, rest = " " * indent, " " * (indent + hang)
     return [(first if number == 0 else rest) + line for number, line in enumerate(lines)]
 
 

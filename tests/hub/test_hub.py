@@ -379,6 +379,12 @@ def test_an_address_that_leads_nowhere(address: str, monkeypatch: pytest.MonkeyP
         GPT2.from_pretrained("gpt2")
 
 
+def test_an_address_without_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:  # law 13
+    connect(monkeypatch, "hub.example")
+    with pytest.raises(HubUnreachableError, match="check the address in HF_ENDPOINT, or give a directory"):
+        GPT2.from_pretrained("gpt2")
+
+
 def test_an_empty_cache_and_nothing_else_allowed(hub: StandIn) -> None:  # law 13
     with pytest.raises(HubUnreachableError, match=r"gpt2 .*not in the cache, and the Hub is not to be asked"):
         GPT2.from_pretrained("gpt2", local_files_only=True)

@@ -75,6 +75,16 @@ def test_a_model_that_is_not_there_comes_from_the_hub(
     assert hub.requests
 
 
+def test_a_folder_that_lacks_the_model_is_named_where_the_hub_lacks_it_too(folder: Path) -> None:  # law 13
+    (folder / "gpt2" / WEIGHTS).unlink()
+    with pytest.raises(HubUnreachableError) as error:
+        locate("gpt2")
+    assert f"; GPT2_WEIGHTS names {folder}, which does not hold it); " in str(error.value)
+    with pytest.raises(HubUnreachableError) as error:
+        locate("gpt2", revision="main")  # for which nobody looks there
+    assert "GPT2_WEIGHTS" not in str(error.value)
+
+
 def test_a_revision_is_looked_for_on_the_hub(hub: StandIn, folder: Path, tmp_path: Path) -> None:
     hub.add("openai-community/gpt2", write_model(tmp_path / "other", small_model(n_layer=1)), "e" * 40)
     assert GPT2.from_pretrained("gpt2", revision="main").config.n_layer == 1
