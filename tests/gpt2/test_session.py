@@ -478,3 +478,41 @@ def test_a_model_in_train_mode_does_not_generate() -> None:  # law 5: dropout wo
     model = GPT2(GPT2Config(n_vocab=11, n_positions=20, n_embd=8, n_layer=1, n_head=2))
     with pytest.raises(ValueError, match=r"train mode.*call \.eval\(\) first"):
         model.open()
+
+
+# --- what is cached, to be looked at ---
+
+
+def test_keys_and_values_are_those_of_the_layers() -> None:
+    """Of each row on its own: what the second and last third of c_attn gives for its ids."""
+    model = small_model()
+    rows = [[5, 6, 7, 8], [9, 10]]
+    session = model.open()
+    session.extend(torch.tensor([[5, 6], [9, 0]]), torch.tensor([2, 1]))
+    session.extend(torch.tensor([[7, 8], [10, 0]]), torch.tensor([2, 1]))
+    cached = session.keys_and_values
+    assert cached.shape == (SHAPE["n_layer"], 2, 2, SHAPE["n_head"], 4, SHAPE["n_embd"] // SHAPE["n_head"])
+    for r, row in enumerate(rows):
+        seen: list[Tensor] = []
+        hooks = [
+            block.attn.c_attn.register_forward_hook(lambda module, given, made, seen=seen: seen.append(made[0]))
+            for block in model.h
+        ]
+        with torch.no_grad():
+            model(torch.tensor([row]))
+        for hook in hooks:
+            hook.remove()
+        for layer, made in enumerate(seen):  # (T, 3C)
+            _, k, v = made.view(len(row), 3, SHAPE["n_head"], -1).unbind(1)  # (T, H, D)
+            for which, expected in enumerate((k, v)):
+                got = cached[layer, which, r, :, : len(row)].transpose(0, 1)  # (T, H, D)
+                torch.testing.assert_close(got, expected, rtol=0, atol=TOLERANCE[got.dtype])
+
+
+def test_keys_and_values_end_where_the_rows_do() -> None:
+    session = small_model().open()
+    with pytest.raises(ValueError, match="no rows yet; extend it first"):
+        _ = session.keys_and_values
+    session.extend(torch.tensor([[5, 6, 7], [8, 9, 10]]))
+    session.rewind(torch.tensor([1, 2]))
+    assert session.keys_and_values.shape[4] == 2
