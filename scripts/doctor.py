@@ -2,7 +2,7 @@
 """Is this machine ready? One page about it, with what to do about each problem.
 
     python3 scripts/in_venv.py scripts/doctor.py
-    python3 scripts/in_venv.py scripts/doctor.py --hash            (reads the cached weights through, too)
+    python3 scripts/in_venv.py scripts/doctor.py --hash            (reads the published models through, too)
     python3 scripts/doctor.py                                      (where not even in_venv.py works)
 
 Each line has a mark. `ok` is fine. A `note` is worth knowing, and the bundled model runs all the same. A `problem` is
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from scripts.checkup import bundled, hardware, packages, weights
 from scripts.checkup.finding import NOTE, OK, PROBLEM, Finding, Machine
-from scripts.checkup.packages import IN_VENV
+from scripts.checkup.packages import python_command
 from scripts.checkup.reachability import first_line
 from scripts.command import Parser, run_command
 from scripts.paint import Paint
@@ -66,7 +66,9 @@ _ADVICE = 2 + _MARK + 2  # and the one where what to do begins
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(NAME, __doc__)
-    parser.add_argument("--hash", action="store_true", help="check the sha256 of the official weights that are here")
+    parser.add_argument(
+        "--hash", action="store_true", help="read the published models that are here, and check their sha256"
+    )
     parser.add_argument("--no-network", action="store_true", help="ask nobody")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the page")
     return parser.parse_args(arguments)
@@ -100,16 +102,18 @@ def lines(finding: Finding, paint: Paint) -> str:
 
 def verdict(machine: Machine, findings: Sequence[Finding]) -> str:
     """The last lines of the page."""
-    command = f'{IN_VENV} scripts/generate.py "One day" --model'
+    command = f'{python_command()} scripts/generate.py "One day" --model'
     if any(finding.mark == PROBLEM for finding in findings):
         return "Not ready: the bundled model does not run. Begin with the first problem above."
     said = f"Ready: storybook works.\n  {command} storybook\n"
     if machine.here:
         said += f"So does what is here of the official weights.\n  {command} {machine.here[0]}"
-    elif machine.reached:
+    elif machine.reached and machine.can_download:
         said += f"The official weights are downloaded when they are first used.\n  {command} gpt2"
     else:
-        said += "The official weights are not here" + ("." if machine.reached is None else ": see the notes.")
+        said += "The official weights are not here" + (
+            "." if machine.reached is None and machine.can_download else ": see the notes."
+        )
     return said
 
 

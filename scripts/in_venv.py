@@ -12,6 +12,7 @@ downloads, so this also works with a system Python that forbids `pip install`. O
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -28,9 +29,13 @@ def main(arguments: "list[str]") -> int:
     if sys.version_info < (3, 10):  # noqa: UP036  (an older one is what this is for)
         return complain("Python 3.10 or newer is needed; this is {}.{}".format(*sys.version_info[:2]))
     extras = []
-    while arguments[:1] == ["--extra"] and len(arguments) > 1:
-        extras.append(arguments[1])
+    while arguments[:1] == ["--extra"]:
+        extras += arguments[1:2] or [""]
         arguments = arguments[2:]
+    unknown = [name for name in extras if name not in known_extras()]
+    if unknown:  # pip would only warn, or show a traceback
+        known = ", ".join(known_extras()) or "none"
+        return complain(f"there is no extra {unknown[0]!r}; pyproject.toml has: {known}")
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__.strip())
         return 0 if arguments else 2
@@ -43,7 +48,9 @@ def main(arguments: "list[str]") -> int:
             say("installing requirements.txt into it (PyTorch is large; this happens once)")
             install(extras)
     except (OSError, subprocess.CalledProcessError) as error:
-        return complain(f"the environment could not be made: {error}. Delete {ENVIRONMENT} and try again")
+        return complain(
+            f"the environment could not be made: {str(error).rstrip('.')}. Delete {ENVIRONMENT} and try again"
+        )
     return run([str(PYTHON), *arguments])
 
 
@@ -58,7 +65,7 @@ def make_environment() -> None:
 
 def install(extras: "list[str]") -> None:
     """Install what is listed, with the environment's own pip or, where it has none, with this Python's."""
-    extras = sorted({*installed()[1], *extras})  # those of earlier runs stay, and are brought up to date
+    extras = sorted({*installed()[1], *extras} & {*known_extras()})  # those of earlier runs stay, and are updated
     pip = [str(PYTHON), "-m", "pip"]
     if not works(PYTHON, "-m", "pip"):
         pip = [sys.executable, "-m", "pip", "--python", str(PYTHON)]
@@ -81,6 +88,13 @@ def installed() -> "tuple[str, list[str]]":
     """What was installed last: the fingerprint of its lists, and the extras that were asked for so far."""
     listed, *extras = STAMP.read_text(encoding="utf-8").split() if STAMP.exists() else [""]
     return listed, extras
+
+
+def known_extras() -> "list[str]":
+    """The names under [project.optional-dependencies]; Python 3.10 has no tomllib to read them with."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    section = re.search(r"^\[project\.optional-dependencies\]$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^([\w-]+) *= *\[", section[1], re.MULTILINE) if section else []
 
 
 def fingerprint() -> str:

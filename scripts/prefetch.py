@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a clone, from any folder
 
 from scripts.command import Parser, note, run_command
-from scripts.weights.published import WEIGHTS, in_units, model_of, size_of
+from scripts.weights.published import WEIGHTS, in_units, model_of, quoted, size_of
 
 if TYPE_CHECKING:
     from scripts.weights.folder import Source
@@ -39,12 +39,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="NAME",
         help="gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2, or owner/name on the Hugging Face Hub",
     )
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="the folder to fill; it is made where it is missing")
+    parser.add_argument("--to", metavar="FOLDER", help="the folder to fill; it is made where it is missing")
     parser.add_argument("--revision", help="a branch, tag or commit, for a model given as owner/name")
-    parser.add_argument(
-        "--check", type=Path, metavar="FOLDER", help="check a folder that was filled, and fetch nothing"
-    )
+    parser.add_argument("--check", metavar="FOLDER", help="check a folder that was filled, and fetch nothing")
     options = parser.parse_args(arguments)
+    for option, wanted in {"to": "a folder", "check": "a folder", "revision": "a branch, tag or commit"}.items():
+        if getattr(options, option) == "":  # which would mean the folder that one is in, or any commit
+            parser.error(f"--{option} is empty: name {wanted}")
     if options.check is not None and (options.names or options.to is not None or options.revision is not None):
         parser.error("--check FOLDER stands alone")
     if options.check is None and (not options.names or options.to is None):
@@ -61,7 +62,7 @@ def fill(options: argparse.Namespace) -> None:
     from scripts.weights.folder import Source, read_sources, read_sums, write_lists
 
     models = [named(name, options.revision) for name in options.names]
-    folder = home_of(options.to)
+    folder = home_of(Path(options.to))
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; --to takes a folder")
     sums, sources = read_sums(folder), read_sources(folder)
@@ -104,7 +105,7 @@ def check_folder(folder: Path) -> int:
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder} to check")
     if not (folder / SUMS).is_file():
-        raise ValueError(f"{folder} has no {SUMS}: fill it with prefetch.py NAME --to {folder}")
+        raise ValueError(f"{folder} has no {SUMS}: fill it with prefetch.py NAME --to {quoted(folder)}")
     wrong: list[str] = []
     n_files = 0
     for judgement in check(folder):
@@ -113,10 +114,10 @@ def check_folder(folder: Path) -> int:
         if not judgement.right:
             wrong.append(model_of(judgement.file))
     if not n_files:
-        raise ValueError(f"{folder / SUMS} is empty: fill the folder with prefetch.py NAME --to {folder}")
+        raise ValueError(f"{folder / SUMS} is empty: fill the folder with prefetch.py NAME --to {quoted(folder)}")
     if wrong:
-        names = " ".join(dict.fromkeys(filter(None, wrong))) or "NAME"
-        note(NAME, f"{folder} is not whole; with the Hub, this mends it: prefetch.py {names} --to {folder}")
+        names = " ".join(map(quoted, dict.fromkeys(filter(None, wrong)))) or "NAME"
+        note(NAME, f"{folder} is not whole; with the Hub, this mends it: prefetch.py {names} --to {quoted(folder)}")
         return 1
     print(f"{folder} is whole: {n_files} files.")
     return 0
@@ -135,11 +136,14 @@ def home_of(folder: Path) -> Path:
 
 def run(options: argparse.Namespace) -> int:
     if options.check is not None:
-        return check_folder(options.check)
+        return check_folder(Path(options.check))
     from gpt2 import HubUnreachableError
 
     try:
         fill(options)
+    except KeyboardInterrupt:
+        note(NAME, "stopped; the same command goes on from there")
+        raise
     except HubUnreachableError as error:
         raise OSError(
             f"the Hugging Face Hub cannot be reached ({error.reason}); scripts/doctor.py looks into it"

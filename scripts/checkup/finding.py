@@ -34,6 +34,7 @@ class Machine:
     unusable: set[str] = field(default_factory=set)  # packages
     runs: bool = False  # the bundled model does
     reached: bool | None = None  # the Hub; None where it was not asked
+    can_download: bool = True  # the Hub's cache can be written
     here: list[str] = field(default_factory=list)  # published models that can be loaded without a download
     blocked: set[str] = field(default_factory=set)  # those that cannot, because of what GPT2_WEIGHTS names
 

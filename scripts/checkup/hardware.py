@@ -19,7 +19,9 @@ def check_device(machine: Machine) -> Iterator[Finding]:
         return
     import torch
 
-    yield _product("CPU", "cpu", f"{torch.get_num_threads()} of {os.cpu_count()} processors used")
+    there, used = os.cpu_count() or 1, torch.get_num_threads()
+    count = f"{there} processor{'s' * (there != 1)}"
+    yield _product("CPU", "cpu", count if used == there else f"{count}, torch uses {used}")
     if torch.cuda.is_available():
         yield _product("CUDA", "cuda", torch.cuda.get_device_name())
     if torch.backends.mps.is_available():
@@ -35,14 +37,15 @@ def _product(name: str, device: str, what: str) -> Finding:
     try:
         a = torch.arange(64.0).reshape(8, 8)  # whole numbers: exact on every device
         right = torch.equal((a.to(device) @ a.to(device)).cpu(), (a.double() @ a.double()).float())
+        why = "" if right else "a product of two small matrices comes out wrong"
     except Exception as error:
-        right, what = False, first_line(error)
-    if right:
+        why = f"a product of two small matrices fails: {first_line(error)}"
+    if not why:
         how = "" if device == "cpu" else f"; use it with --device {device}"
-        return Finding(name, OK, f"{what}; a small product is right{how}")
+        return Finding(name, OK, f"{what}; arithmetic checked{how}")
     if device == "cpu":
-        return Finding(name, PROBLEM, f"a small product is wrong or fails: {what}", mend_advice("torch"))
-    return Finding(name, NOTE, f"is there, but a small product is wrong or fails: {what}", "leave --device out")
+        return Finding(name, PROBLEM, why, mend_advice("torch"))
+    return Finding(name, NOTE, f"is there, but {why}", "leave --device out")
 
 
 def check_memory(machine: Machine) -> Iterator[Finding]:

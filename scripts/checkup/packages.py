@@ -13,10 +13,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from scripts.weights.published import quoted
+
 from .finding import NEEDED, NOTE, OK, PROBLEM, ROOT, Finding, Machine
 from .reachability import first_line
 
 IN_VENV = ("py" if os.name == "nt" else "python3") + " scripts/in_venv.py"
+
+
+def in_another_environment() -> bool:
+    """Whether this Python belongs to an environment that is not the project's own."""
+    return sys.prefix != sys.base_prefix and Path(sys.prefix) != ROOT / ".venv"
+
+
+def python_command() -> str:
+    """How commands on the page begin. In another environment in_venv.py would install everything a second time."""
+    return quoted(sys.executable) if in_another_environment() else IN_VENV
 
 
 def check_python(machine: Machine) -> Iterator[Finding]:
@@ -57,6 +69,10 @@ def _judge_version(name: str, least: str, tested: str | None) -> Finding:
 
 
 def check_extras(machine: Machine) -> Iterator[Finding]:
+    lacking = sorted(machine.unusable & set(NEEDED))
+    if lacking:  # an extra comes on top of these
+        yield Finding("extras", NOTE, f"not looked at, because {', '.join(lacking)} cannot be used")
+        return
     whole, partly, missing = [], [], []
     for extra in re.findall(r"^(\w+) = \[", _section("project.optional-dependencies"), re.MULTILINE):
         packages = [name for name, _ in requirements(extra)]
@@ -70,8 +86,14 @@ def check_extras(machine: Machine) -> Iterator[Finding]:
     parts = [f"installed: {', '.join(whole) or 'none'}"]
     parts += [f"partly: {', '.join(partly)}"] if partly else []
     parts += [f"not installed: {', '.join(missing)}"] if missing else []
-    advice = f"{IN_VENV} --extra {(partly or missing)[0].split()[0]} ... installs one" if partly else ""
-    yield Finding("extras", NOTE if partly else OK, "; ".join(parts), advice)
+    yield Finding("extras", NOTE if partly else OK, "; ".join(parts), _extra_advice(partly[0]) if partly else "")
+
+
+def _extra_advice(partly: str) -> str:
+    name = partly.split()[0]
+    if in_another_environment():
+        return f'{python_command()} -m pip install -e ".[{name}]"'
+    return f"{IN_VENV} --extra {name} scripts/doctor.py installs the rest"
 
 
 def deadly(names: list[str]) -> dict[str, str]:
@@ -176,9 +198,9 @@ def version_of(name: str) -> str | None:
 
 
 def _install_advice() -> str:
-    if Path(sys.prefix) == ROOT / ".venv" or sys.prefix == sys.base_prefix:
-        return f"{IN_VENV} scripts/doctor.py makes the environment .venv and installs what is needed"
-    return "python -m pip install -r requirements.txt"
+    if in_another_environment():
+        return f"{python_command()} -m pip install -r requirements.txt"
+    return f"{IN_VENV} scripts/doctor.py makes the environment .venv and installs what is needed"
 
 
 def mend_advice(name: str) -> str:
@@ -186,7 +208,7 @@ def mend_advice(name: str) -> str:
         return "install Microsoft's Visual C++ Redistributable (x64), then restart; else delete .venv and begin anew"
     if Path(sys.prefix) == ROOT / ".venv":
         return f"delete the folder .venv, then: {IN_VENV} scripts/doctor.py"
-    return f"python -m pip install --force-reinstall {name}"
+    return f"{quoted(sys.executable)} -m pip install --force-reinstall {name}"
 
 
 def _read(name: str) -> str:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 SECONDS = 4.0  # for each step of the question; name servers, which cannot be hurried, get one more
 
 _STICK = "or bring the weights on a stick (scripts/prefetch.py) and set GPT2_WEIGHTS to their folder"
-_NETWORK = f"check the network; behind a proxy, set HTTPS_PROXY=http://NAME:PORT; {_STICK}"
 
 
 class Answer(NamedTuple):
@@ -54,9 +53,10 @@ def ask_the_hub(published: PublishedModel) -> Answer:
     asking.join(SECONDS + 1)
     taken = time.monotonic() - started
     proxy = proxy_for(address)
-    way = f"{without_password(address)}{f' through the proxy {without_password(proxy)}' if proxy else ''}"
+    shown = without_password(address) or "an address that is empty"
+    way = f"{shown}{f' through the proxy {without_password(proxy)}' if proxy else ''}"
     if not outcome:
-        return Answer(False, f"{way} is silent: no answer within {SECONDS:.0f} s", _NETWORK)
+        return Answer(False, f"{way} is silent: no answer within {SECONDS:.0f} s", network_advice(address))
     if isinstance(outcome[0], BaseException):
         return in_words(outcome[0], way, address, proxy)
     if outcome[0] is None:
@@ -77,11 +77,13 @@ def in_words(error: BaseException, way: str, address: str, proxy: str | None) ->
     def has(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in chain)
 
-    def no(text: str, advice: str = _NETWORK) -> Answer:
-        return Answer(False, text, advice)
+    def no(text: str, advice: str = "") -> Answer:
+        return Answer(False, text, advice or network_advice(address))
 
     if status is not None:
-        return _for_status(status, way, proxy)
+        return _for_status(status, way, address, proxy)
+    if not address:
+        return no("the Hub has no address: HF_ENDPOINT is empty")
     if has(ImportError):
         return no(f"the proxy {without_password(proxy or '')} needs a package that is not here", "pip install socksio")
     if has(ssl.SSLCertVerificationError):
@@ -91,7 +93,7 @@ def in_words(error: BaseException, way: str, address: str, proxy: str | None) ->
             "file with its root certificate",
         )
     if has(ssl.SSLError):
-        return no(f"{way} does not speak https as it should", "check HF_ENDPOINT and HTTPS_PROXY: http:// or https://?")
+        return no(f"{way} does not speak https as it should")
     if has(socket.gaierror):
         host = urlsplit(_with_scheme(proxy or address)).hostname or without_password(proxy or address)
         return no(f"nobody knows the name {host} (no DNS answer for it), asked for {way}")
@@ -104,17 +106,38 @@ def in_words(error: BaseException, way: str, address: str, proxy: str | None) ->
     if has(ConnectionError) or names & {"RemoteProtocolError", "ReadError", "WriteError"}:
         return no(f"{way} ends the connection without an answer")
     if has(ValueError) or names & {"UnsupportedProtocol", "InvalidURL", "LocalProtocolError"}:
-        return no(f"{way} is not an address", "check HF_ENDPOINT and the proxy: they look like https://name:port")
+        return no(f"{way} is not an address; they look like https://name:port")
+    file = next((str(cause.filename) for cause in chain if isinstance(cause, OSError) and cause.filename), None)
+    if file is not None:  # the token, before anything is asked for
+        from huggingface_hub import constants
+
+        advice = "see the line `cache` above" if file.startswith(constants.HF_HOME) else "look at that file"
+        return no(f"not asked, because {file} cannot be read", advice)
     return no(f"{way} cannot be asked ({type(error).__name__}: {first_line(error)})")
 
 
-def _for_status(status: int, way: str, proxy: str | None) -> Answer:
+def network_advice(address: str) -> str:
+    """What to do where the Hub cannot be reached: the variables that lead there come first."""
+    by_proxy = proxy_variable(address)
+    parts = []
+    if "HF_ENDPOINT" in os.environ:
+        value = without_password(os.environ["HF_ENDPOINT"]) or "empty"
+        parts.append(f"HF_ENDPOINT is {value}: unset it, or correct it")
+    if by_proxy is not None:
+        parts.append(f"check the address in {by_proxy}")
+    if not parts:
+        parts.append("check the network; behind a proxy, set HTTPS_PROXY=http://NAME:PORT")
+    return "; ".join([*parts, _STICK])
+
+
+def _for_status(status: int, way: str, address: str, proxy: str | None) -> Answer:
     """Why a question was answered, but with a refusal."""
     if status == 407:
+        variable = proxy_variable(address) or "HTTPS_PROXY"
         return Answer(
             False,
             f"the proxy {without_password(proxy or '')} wants a name and a password (407)",
-            "set HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT, with %40 for an @ in the password",
+            f"set {variable}=http://NAME:PASSWORD@HOST:PORT, with %40 for an @ in the password",
         )
     if status == 401:
         return Answer(
@@ -123,15 +146,15 @@ def _for_status(status: int, way: str, proxy: str | None) -> Answer:
             "renew it with `hf auth login`, or unset HF_TOKEN: the published models need none",
         )
     if status == 404:
-        return Answer(
-            False, f"{way} answers, but does not have gpt2 (404)", "check HF_ENDPOINT: is it a mirror of the whole Hub?"
-        )
+        mirror = "HF_ENDPOINT" in os.environ
+        advice = "check HF_ENDPOINT: is it a mirror of the whole Hub?" if mirror else network_advice(address)
+        return Answer(False, f"{way} answers, but does not have gpt2 (404)", advice)
     if status == 429:
         return Answer(False, f"{way} is asked too often from here (429)", f"try again in some minutes; {_STICK}")
     if status >= 500:
         whose = "the proxy does not get there, or the Hub" if proxy else "the Hub"
         return Answer(False, f"{way} answers {status}: {whose} has trouble", f"try again in some minutes; {_STICK}")
-    return Answer(False, f"{way} answers {status}, which is a refusal", f"check the proxy and HF_ENDPOINT; {_STICK}")
+    return Answer(False, f"{way} answers {status}, which is a refusal", network_advice(address))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -162,6 +185,15 @@ def proxy_for(address: str) -> str | None:
     if not proxy or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     return _with_scheme(proxy)
+
+
+def proxy_variable(address: str) -> str | None:
+    """The variable that proxy_for found its proxy in; None without a proxy, or where the system's settings have it."""
+    if proxy_for(address) is None:
+        return None
+    names = [f"{urlsplit(address).scheme}_proxy", "all_proxy"]
+    spellings = [spelling for name in names for spelling in (name, name.upper())]
+    return next((spelling for spelling in spellings if os.environ.get(spelling)), None)
 
 
 def _with_scheme(address: str) -> str:

@@ -16,6 +16,11 @@ from .finding import NOTE, OK, ROOT, Finding, Machine, published_models
 from .reachability import ask_the_hub, without_password
 
 VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN")
+EMPTY = {  # what it means to huggingface_hub; the others count as not set
+    "HF_HOME": "the cache is then in the folder where a command is started",
+    "HF_HUB_CACHE": "the cache is then the folder where a command is started",
+    "HF_ENDPOINT": "the Hub then has no address",
+}
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -25,7 +30,9 @@ def check_environment(machine: Machine) -> Iterator[Finding]:
     for name in (*VARIABLES, *PROXIES):
         spellings = [name] if name in VARIABLES or os.name == "nt" else [name.lower(), name]  # the former wins
         there = [spelling for spelling in spellings if os.environ.get(spelling)]
-        if not there:
+        if name in EMPTY and os.environ.get(name) == "":
+            yield Finding(name, NOTE, f"is set, but empty: {EMPTY[name]}", f"unset {name}, or give it a value")
+        elif not there:
             unset.append(name)
         for spelling in there:
             yield _judge_variable(spelling, os.environ[spelling])
@@ -88,11 +95,18 @@ def check_cache(machine: Machine) -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
-        advice = "point HF_HOME to a folder that can be written; what is in the cache can be read all the same"
-        yield Finding("cache", NOTE, f"{cache} cannot be written: {error.strerror}", advice)
+        machine.can_download = False
+        advice = "point HF_HOME to a folder that can be written"
+        if cache.is_dir():
+            advice += "; what is in the cache can be read all the same"
+            yield Finding("cache", NOTE, f"{cache} cannot be written: {error.strerror}", advice)
+        else:
+            why = "" if isinstance(error, FileNotFoundError) else f": {error.strerror}"  # as /proc has it
+            yield Finding("cache", NOTE, f"{cache} is not there and cannot be made in {nearest}{why}", advice)
     else:
         blocked = next((path for path in (cache, *cache.parents) if path.is_file()), None)
         if blocked is not None:
+            machine.can_download = False
             yield Finding("cache", NOTE, f"{cache} cannot be made: {blocked} is a file", "point HF_HOME to a folder")
         else:
             yield Finding("cache", OK, f"{cache}" + ("" if cache.is_dir() else " (not there yet)"))
@@ -154,6 +168,9 @@ def check_disk(machine: Machine) -> Iterator[Finding]:
     """Free space where the cache is, beside what the models that are not there would take."""
     known = "huggingface_hub" not in machine.unusable
     folder = cache_folder() if known else ROOT
+    if not machine.can_download and not folder.is_dir():
+        yield Finding("disk", NOTE, "not measured, because the cache cannot be made")
+        return
     free = shutil.disk_usage(nearest_folder(folder)).free
     wanted = {name: model.n_bytes for name, model in published_models().items() if name not in machine.here}
     text = f"{in_units(free)} free {'where the cache is' if known else 'here'}"
@@ -170,4 +187,4 @@ def check_disk(machine: Machine) -> Iterator[Finding]:
 def cache_folder() -> Path:
     from huggingface_hub import constants
 
-    return Path(constants.HF_HUB_CACHE)
+    return Path(constants.HF_HUB_CACHE).absolute()

@@ -74,6 +74,8 @@ def files_there(
 def fetch_published(folder: Path, model: Model, there: dict[str, str]) -> dict[str, str]:
     """What the folder lacks of a published model. -> file: sha256"""
     assert model.published is not None
+    if f"{model.name}/{WEIGHTS}" not in there:
+        say_what_is_fetched(model.name, model.published)
     fetched = {}
     for file, content in {CONFIG: Content(), WEIGHTS: Content(model.published.n_bytes, model.published.sha256)}.items():
         if f"{model.name}/{file}" in there:
@@ -89,12 +91,21 @@ def fetch_published(folder: Path, model: Model, there: dict[str, str]) -> dict[s
     return fetched
 
 
+def say_what_is_fetched(name: str, published: PublishedModel) -> None:
+    """Before a download, also where there is no terminal for a bar."""
+    found = in_cache(Path(constants.HF_HUB_CACHE), name, published)
+    if found.state not in ("whole", "no config"):
+        there = f" ({in_units(found.n_bytes)} of it are here)" if found.state == "part" else ""
+        say(f"fetching {name}, {in_units(published.n_bytes)}{there}")
+
+
 def fetch_unpublished(folder: Path, model: Model) -> tuple[str, dict[str, str]]:
     """All files of a model that this project knows nothing about. -> its commit, and file: sha256"""
 
     def locate() -> hub.ModelFiles:  # not hub.locate, for which a folder of this name comes first
         return hub.on_the_hub(model.name, model.repository, model.revision, False)
 
+    say(f"fetching {model.name}, or what the Hub's cache lacks of it")
     files = locate()
     names = [files.config.name, files.weights.name]
     if files.weights.name != WEIGHTS:  # the index of several files

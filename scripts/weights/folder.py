@@ -20,6 +20,7 @@ from scripts.weights.published import CONFIG, WEIGHTS, in_units, model_of, sha25
 
 ROOT = Path(__file__).resolve().parents[2]
 SUMS, SOURCES, README = "SHA256SUMS", "sources.json", "README.txt"
+ANEW = "delete it and fill the folder again"
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _OPENAI = "openai-community/"
@@ -52,15 +53,17 @@ def read_sums(folder: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no list of sha256 sums; delete it and fill the folder again") from error
+        raise ValueError(f"{path} is no list of sha256 sums; {ANEW}") from error
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror}); {ANEW}") from error
     sums = {}
     for number, line in enumerate(lines, start=1):
         match = _LINE.fullmatch(line)
         if match is None:
-            raise ValueError(f"{path}, line {number}: {line[:60]!r} is no sha256 and file")
+            raise ValueError(f"{path}, line {number}: {line[:60]!r} is no sha256 and file; {ANEW}")
         parts = re.split(r"[/\\]", match[2])
         if ".." in parts or not parts[0] or ":" in match[2]:
-            raise ValueError(f"{path}, line {number}: {match[2]!r} lies outside of the folder")
+            raise ValueError(f"{path}, line {number}: {match[2]!r} lies outside of the folder; {ANEW}")
         sums[match[2]] = match[1]
     return sums
 
@@ -74,7 +77,9 @@ def read_sources(folder: Path) -> dict[str, Source]:
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged; delete it and fill the folder again") from error
+        raise ValueError(f"{path} is damaged; {ANEW}") from error
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror}); {ANEW}") from error
 
 
 def write_lists(folder: Path, sums: Mapping[str, str], sources: Mapping[str, Source]) -> None:
@@ -153,7 +158,10 @@ def readme(folder: Path, sums: Mapping[str, str], sources: Mapping[str, Source])
             *([_how_by_variable(command, published[0])] if published else []),
             f"{'Or name' if published else 'Name'} the folder of one model:\n\n"
             f"  {command} --model THIS_FOLDER/{first}\n\n"
-            f"On Windows write py instead of python3. No network is needed.",
+            f"On Windows write py instead of python3.",
+            "No network is needed on a machine where the project's environment is installed already. Elsewhere this\n"
+            "installs it, once, and needs a network for that:\n\n"
+            "  python3 scripts/in_venv.py scripts/doctor.py",
             "Did everything arrive? In this folder:\n\n"
             "  sha256sum -c SHA256SUMS            Linux\n"
             "  shasum -a 256 -c SHA256SUMS        macOS\n\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -94,6 +96,11 @@ def nearest_folder(path: Path) -> Path:
 def model_of(file: str) -> str:
     """The name of the model that a file of a folder with several models belongs to."""
     return file.rpartition("/")[0]
+
+
+def quoted(path: str | Path) -> str:
+    """A path as it is written in a command of this system's shell."""
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
 def in_units(n_bytes: float) -> str:

@@ -45,8 +45,10 @@ Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.fixture(autouse=True)
-def alone(cache: Path) -> None:
-    """In every test: an empty cache, no token, no proxy, nobody who answers."""
+def alone(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every test: an empty cache, no token, no proxy, nobody who answers; an environment that is the project's."""
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    monkeypatch.setattr(sys, "prefix", str(ROOT / ".venv"))
 
 
 @pytest.fixture
@@ -196,6 +198,23 @@ def test_ctrl_c_ends_it_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert page(capsys) == (130, "")
 
 
+def test_commands_begin_with_the_python_that_has_what_is_needed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """in_venv.py would install everything a second time beside another environment."""
+    only(monkeypatch, "check", lambda machine: iter([Finding("one", OK, "is fine")]))
+    by_script = '  python3 scripts/in_venv.py scripts/generate.py "One day" --model storybook'
+    monkeypatch.setattr(packages, "IN_VENV", "python3 scripts/in_venv.py")
+    for prefix in (str(ROOT / ".venv"), sys.base_prefix):
+        monkeypatch.setattr(sys, "prefix", prefix)
+        assert by_script in page(capsys)[1].splitlines()
+    monkeypatch.setattr(sys, "prefix", "/somewhere/else")
+    monkeypatch.setattr(sys, "executable", "/some where/bin/python")
+    assert "in_venv.py" not in page(capsys)[1]
+    assert """/some where/bin/python""" in page(capsys)[1]
+    assert packages.python_command()[0] in "'\""  # quoted
+
+
 # -- Python and packages ----------------------------------------------------------------------------------------------
 
 
@@ -332,9 +351,11 @@ def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "installed: test" in found.text
     assert "dev (without ruff)" in found.text
     assert re.search(r"notebooks \(without .*ipykernel", found.text)
-    assert "--extra" in found.advice
+    assert found.advice.endswith("--extra notebooks scripts/doctor.py installs the rest")
     monkeypatch.setattr(packages, "version_of", {"pytest": "9"}.get)
     assert ask(packages.check_extras)["extras"].mark == OK
+    without = ask(packages.check_extras, unusable={"torch"})["extras"]
+    assert without.text == "not looked at, because torch cannot be used"
 
 
 # -- vocabulary and bundled model -------------------------------------------------------------------------------------
@@ -404,14 +425,16 @@ def test_a_machine_that_computes_something_else(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_product_that_is_wrong_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ask(hardware.check_device)["CPU"].mark == OK
+    right = ask(hardware.check_device)["CPU"]
+    assert right.mark == OK
+    assert re.fullmatch(r"1 processor(, .*)?; arithmetic checked|\d+ processors(, .*)?; arithmetic checked", right.text)
     missing = hardware._product("XPU", "xpu", "one that this build of torch does not have")
     assert missing.mark == NOTE
     assert "fails" in missing.text
     monkeypatch.setattr(torch.Tensor, "cpu", lambda self: self + 1)
     wrong = ask(hardware.check_device)["CPU"]
     assert wrong.mark == PROBLEM
-    assert "a small product is wrong" in wrong.text
+    assert wrong.text == "a product of two small matrices comes out wrong"
 
 
 def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,6 +488,24 @@ def test_the_variables_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {one.mark for name, one in found.items() if name != "not set"} == {NOTE}
 
 
+def test_a_variable_that_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To huggingface_hub these are set: the cache is the folder one is in, and the Hub has no address."""
+    for name in ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN"):
+        monkeypatch.setenv(name, "")
+    found = ask(weights.check_environment)
+    for name in ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT"):
+        assert found[name].mark == NOTE
+        assert found[name].text.startswith("is set, but empty: ")
+        assert name not in found["not set"].text
+    assert "HF_TOKEN" in found["not set"].text
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", "hub")
+    assert weights.cache_folder() == Path.cwd() / "hub"
+    connect(monkeypatch, "")
+    hub_line = hub_says()
+    assert hub_line.text == "the Hub has no address: HF_ENDPOINT is empty"
+    assert hub_line.advice.startswith("HF_ENDPOINT is empty: unset it, or correct it; ")
+
+
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
@@ -495,6 +536,31 @@ def test_nobody_listens() -> None:
     assert found.mark == NOTE
     assert found.text == "http://127.0.0.1:9 refuses the connection: nobody listens there"
     assert "HTTPS_PROXY" in found.advice and "GPT2_WEIGHTS" in found.advice
+
+
+def test_the_advice_names_the_variable_that_leads_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hub_says().advice.startswith("check the network; behind a proxy, set HTTPS_PROXY=")
+    monkeypatch.setenv("HTTP_PROXY", "http://ada:sesame@127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert hub_says().advice.startswith("check the network; ")  # the proxy is not in the way
+    connect(monkeypatch, f"http://{proxies.HUB}")
+    assert hub_says().advice.startswith("check the address in HTTP_PROXY; or bring the weights on a stick")
+    monkeypatch.setenv("HF_ENDPOINT", f"http://bob:swordfish@{proxies.HUB}")
+    advice = hub_says().advice
+    assert advice.startswith(f"HF_ENDPOINT is http://***@{proxies.HUB}: unset it, or correct it; check the address in ")
+    monkeypatch.delenv("HTTP_PROXY")
+    assert "HTTP_PROXY" not in hub_says().advice
+
+
+def test_a_token_that_cannot_be_read_is_not_the_networks_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with HF_HOME=/etc/passwd/x."""
+    file = tmp_path / "file"
+    file.write_text("not a folder", encoding="utf-8")
+    monkeypatch.setattr(constants, "HF_HOME", str(file / "x"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(file / "x" / "token"))
+    found = hub_says()
+    assert found.text == f"not asked, because {file / 'x' / 'token'} cannot be read"
+    assert found.advice == "see the line `cache` above"
 
 
 def test_a_silent_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -534,8 +600,8 @@ def test_a_name_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> No
         (Refusal(302, Location="http://login.invalid/"), "something answers at .* that is not the Hub", "browser"),
         (Refusal(401), "refuses the token", "unset HF_TOKEN"),
         (Refusal(401, X_Error_Code="RepoNotFound"), "refuses the token", "unset HF_TOKEN"),
-        (Refusal(403), "answers 403, which is a refusal", "HF_ENDPOINT"),
-        (Refusal(404), "does not have gpt2", "mirror"),
+        (Refusal(403), "answers 403, which is a refusal", "check the network"),
+        (Refusal(404), "does not have gpt2", "check the network"),
         (Refusal(407), "wants a name and a password", "HTTPS_PROXY"),
         (Refusal(429), "asked too often", "again in some minutes"),
         (Refusal(503), "answers 503: the Hub has trouble", "again in some minutes"),
@@ -547,6 +613,12 @@ def test_answers_that_are_refusals(refusal: Refusal, says: str, do: str, hub: St
     assert found.mark == NOTE
     assert re.search(says, found.text)
     assert do in found.advice
+
+
+def test_a_mirror_without_the_models(hub: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.address)
+    hub.refusals["openai-community/gpt2"] = Refusal(404)
+    assert hub_says().advice == "check HF_ENDPOINT: is it a mirror of the whole Hub?"
 
 
 @pytest.mark.parametrize(
@@ -708,9 +780,19 @@ def test_a_cache_that_cannot_be_written(cache: Path, monkeypatch: pytest.MonkeyP
 
     with monkeypatch.context() as patch:
         patch.setattr(tempfile, "TemporaryFile", refuse)
-        found = ask(weights.check_cache)["cache"]
-    assert found.mark == NOTE
-    assert found.text == f"{cache} cannot be written: Permission denied"
+        machine = Machine()
+        absent = next(weights.check_cache(machine))
+        disk = next(weights.check_disk(machine))
+        cache.mkdir()
+        there = next(weights.check_cache(Machine()))
+    assert absent.mark == there.mark == disk.mark == NOTE
+    assert absent.text == f"{cache} is not there and cannot be made in {cache.parent}: Permission denied"
+    assert "can be read all the same" not in absent.advice
+    assert disk.text == "not measured, because the cache cannot be made"
+    assert there.text == f"{cache} cannot be written: Permission denied"
+    assert "can be read all the same" in there.advice
+    machine.reached = True
+    assert "downloaded" not in doctor.verdict(machine, [])
     file = cache.parent / "file"
     file.write_text("not a folder", encoding="utf-8")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(file / "hub"))

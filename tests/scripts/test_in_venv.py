@@ -66,6 +66,27 @@ def test_a_failed_installation_is_one_sentence_and_is_tried_again(project: Path)
         assert (result.returncode, result.stdout) == (1, "")
         assert "the environment could not be made" in result.stderr
         assert "Traceback" not in result.stderr
+        assert ".." not in result.stderr.splitlines()[-1]
+
+
+def test_extras_that_do_not_exist_are_refused_before_anything_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "in_venv.py", tmp_path / "scripts")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for arguments in (("--extra", "bogus", "-V"), ("--extra", "test", "--extra", "", "-V"), ("--extra",)):
+        result = run(tmp_path, *arguments)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.startswith("in_venv.py: there is no extra '")
+        assert result.stderr.endswith("pyproject.toml has: test, parity, notebooks, dev\n")
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_the_extras_are_read_as_tomllib_reads_them() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    from scripts import in_venv
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert in_venv.known_extras() == list(project["optional-dependencies"])
 
 
 def test_without_arguments_it_explains_itself(project: Path) -> None:
@@ -114,8 +135,9 @@ def test_pip_may_be_missing_from_the_environment(tmp_path: Path, monkeypatch: py
 def test_extras_of_earlier_runs_are_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from scripts import in_venv
 
-    for name in ("requirements.txt", "pyproject.toml"):
-        (tmp_path / name).write_text("", encoding="utf-8")
+    listed = "[project.optional-dependencies]\nparity = []\n"
+    (tmp_path / "requirements.txt").write_text("", encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(listed, encoding="utf-8")
     monkeypatch.setattr(in_venv, "ROOT", tmp_path)
     monkeypatch.setattr(in_venv, "REQUIREMENTS", tmp_path / "requirements.txt")
     monkeypatch.setattr(in_venv, "STAMP", tmp_path / "stamp")
@@ -125,7 +147,8 @@ def test_extras_of_earlier_runs_are_brought_up_to_date(tmp_path: Path, monkeypat
     in_venv.install(["parity"])
     assert installed[-1][-2:] == ["-e", f"{tmp_path}[parity]"]
     assert in_venv.is_current(["parity"])
-    (tmp_path / "pyproject.toml").write_text("# changed", encoding="utf-8")
+    in_venv.STAMP.write_text(f"{in_venv.fingerprint()}\nparity\ngone", encoding="utf-8")  # no extra any more
+    (tmp_path / "pyproject.toml").write_text(f"{listed}# changed", encoding="utf-8")
     assert not in_venv.is_current([])
     in_venv.install([])
     assert installed[-1][-2:] == ["-e", f"{tmp_path}[parity]"]

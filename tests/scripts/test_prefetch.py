@@ -21,6 +21,7 @@ from scripts import prefetch
 from scripts.weights import fetching as weights_fetching
 from scripts.weights import folder as weights_folder
 from scripts.weights.fetching import check_room, named
+from scripts.weights.published import in_units
 from tests.gpt2.small import small_model, write_model, write_sharded
 from tests.hub.children import as_published
 from tests.hub.conftest import NOBODY, cache, connect, hub
@@ -281,6 +282,25 @@ def test_a_model_in_several_files(hub: StandIn, to: Path, tmp_path: Path) -> Non
     assert prefetch.main(["--check", str(to)]) == 0
 
 
+def test_what_is_fetched_is_told_before(
+    cache: Path, models: dict[str, Path], to: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, and not where the cache has it. How much is there of it is told, too."""
+    published = PUBLISHED["gpt2"]
+    blobs = cache / "models--openai-community--gpt2" / "blobs"
+    blobs.mkdir(parents=True)
+    half = (models["gpt2"] / "model.safetensors").read_bytes()[: published.n_bytes // 2]
+    (blobs / f"{published.sha256}.incomplete").write_bytes(half)
+    fill("gpt2", "owner/name", to=to)
+    err = capsys.readouterr().err
+    line = f"fetching gpt2, {in_units(published.n_bytes)} ({in_units(len(half))} of it are here)"
+    assert err.startswith(f"prefetch.py: {line}\n")
+    assert "prefetch.py: fetching owner/name" in err
+    shutil.rmtree(to)
+    fill("gpt2", to=to)
+    assert "fetching" not in capsys.readouterr().err
+
+
 # -- README.txt -------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +319,8 @@ def test_the_readme_tells_what_to_do_and_whose_it_is(models: dict[str, Path], to
         "Modified MIT License",
         "Software Copyright (c) 2019 OpenAI",
         "OR OTHER DEALINGS IN THE SOFTWARE.\n",
+        "No network is needed on a machine where the project's environment is installed already.",
+        "  python3 scripts/in_venv.py scripts/doctor.py\n",
         "Apache License 2.0",
     ):
         assert part in text
@@ -320,7 +342,8 @@ def test_the_readme_of_other_models_claims_nothing_about_them(models: dict[str, 
 
 def sentence(capsys: pytest.CaptureFixture[str]) -> str:
     """The one line on standard error, and nothing of a traceback."""  # law 13
-    lines = [line for line in capsys.readouterr().err.splitlines() if "checking" not in line]
+    told = ("prefetch.py: checking ", "prefetch.py: fetching ")
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(told)]
     assert len(lines) == 1, lines
     assert lines[0].startswith("prefetch.py: ")
     return lines[0]
@@ -412,12 +435,15 @@ def test_a_killed_copy_leaves_a_part_that_the_next_run_replaces(
     assert not [file for file in files_in(to) if file.endswith(".part")]
 
 
-def test_ctrl_c(models: dict[str, Path], to: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # law 13
+def test_ctrl_c(
+    models: dict[str, Path], to: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # law 13
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(weights_fetching, "copy", interrupt)
     assert fill("gpt2", to=to) == 130
+    assert sentence(capsys) == "prefetch.py: stopped; the same command goes on from there"
     assert files_in(to) == set()
 
 
@@ -561,12 +587,45 @@ def test_a_list_that_is_none_is_a_sentence(
 ) -> None:  # law 13
     (tmp_path / "SHA256SUMS").write_text(line, "utf-8")
     assert prefetch.main(["--check", str(tmp_path)]) == 1
-    assert says in sentence(capsys)
+    told = sentence(capsys)
+    assert says in told
+    assert "fill the folder" in told
 
 
+@pytest.mark.parametrize("name", ["SHA256SUMS", "sources.json"])
+def test_a_list_that_cannot_be_read_says_what_to_do(
+    name: str, cache: Path, to: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (to / name).mkdir(parents=True)
+    assert fill("gpt2", to=to) == 1
+    told = sentence(capsys)
+    assert f"{to / name} cannot be read" in told
+    assert "delete it and fill the folder again" in told
+
+
+@pytest.mark.skipif(os.name == "nt", reason="another shell quotes in another way")
 def test_a_folder_without_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert prefetch.main(["--check", str(tmp_path)]) == 1
-    assert "has no SHA256SUMS" in sentence(capsys)
+    folder = tmp_path / "my stick"
+    folder.mkdir()
+    assert prefetch.main(["--check", str(folder)]) == 1
+    told = sentence(capsys)
+    assert "has no SHA256SUMS" in told
+    assert told.endswith(f"--to '{folder}'")  # to be copied as it stands
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["gpt2", "--to", ""], "--to is empty: name a folder"),
+        (["--check", ""], "--check is empty: name a folder"),
+        (["owner/name", "--to", "x", "--revision", ""], "--revision is empty: name a branch, tag or commit"),
+    ],
+)
+def test_empty_options_are_refused(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        prefetch.main(arguments)
+    assert ended.value.code == 2
+    assert says in sentence(capsys)
 
 
 def test_damaged_sources_are_a_sentence(cache: Path, to: Path, capsys: pytest.CaptureFixture[str]) -> None:  # law 13
