@@ -8,6 +8,13 @@
 The corpus is not part of this project. scripts/training/sources.tsv lists its files, where they are from and their
 sha256; in a text file, <|endoftext|> on a line of its own ends a document.
 
+A small network on texts of one's own, two documents at least. It takes a minute or two and shows that everything works;
+what it writes makes little sense:
+
+    train_storybook.py --corpus MY_TEXTS --any-corpus --out MY_MODEL --layers 2 --heads 2 --width 32 --positions 64 \
+        --batch 2 --warmup 20 --steps 600
+    generate.py "Once upon a time" --model MY_MODEL
+
 Ctrl-C finishes the step, writes a checkpoint and ends; the same command goes on from there. On the CPU of one machine,
 with one number of threads, an interrupted run and a repeated one end in the same weights, bit for bit.
 
@@ -26,7 +33,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -54,11 +61,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     from scripts.training.recipe import Recipe
 
     parser = Parser(NAME, __doc__)
-    parser.add_argument("--corpus", type=Path, required=True, metavar="FOLDER", help="where the texts are")
+    parser.add_argument("--corpus", required=True, metavar="FOLDER", help="where the texts are")
     parser.add_argument(
-        "--any-corpus", action="store_true", help="take every .txt file of that folder, instead of the listed ones"
+        "--any-corpus",
+        action="store_true",
+        help="take every .txt file of that folder, instead of the listed ones; at least one document is held out",
     )
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the model goes")
+    parser.add_argument("--out", metavar="FOLDER", help="where the model goes")
     parser.add_argument(
         "--evaluate",
         metavar="MODEL",
@@ -85,8 +94,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     recipe.add_argument(
         "--learning-rate", type=float, default=Recipe.learning_rate, metavar="X", help="highest; default: %(default)s"
     )
+    recipe.add_argument(
+        "--warmup",
+        type=int,
+        metavar="N",
+        help=f"steps until the learning rate is reached; default: {Recipe.warmup}, but at most a tenth of the steps",
+    )
     for name, meaning in {
-        "warmup": "steps until the learning rate is reached",
         "batch": "sequences a step",
         "layers": "blocks of the network",
         "heads": "attention heads in each",
@@ -113,18 +127,29 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="steps between measurements of the held-out loss; default: %(default)s",
     )
     options = parser.parse_args(arguments)
+    for name, what in {"corpus": "folder", "out": "folder", "evaluate": "model"}.items():
+        if getattr(options, name) is not None and not getattr(options, name).strip():  # Path("") is the current folder
+            parser.error(f"--{name} is empty: name a {what}")
     if options.out is None and options.evaluate is None:
         parser.error("--out is needed: the folder that the model goes to")
     for name in ("threads", "checkpoint_every", "evaluate_every"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
+    options.corpus = Path(options.corpus)
+    options.out = Path(options.out) if options.out is not None else None
     return options
 
 
 def build_recipe(options: argparse.Namespace) -> Recipe:
     from scripts.training.recipe import Recipe
 
-    return Recipe(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Recipe)})
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(Recipe)}
+    if options.warmup is None:
+        given["warmup"] = min(Recipe.warmup, max(options.steps, 0) // 10)
+    recipe = Recipe(**given)
+    if recipe.warmup >= recipe.steps:
+        raise ValueError(f"--warmup must be less than --steps; got {recipe.warmup} and {recipe.steps}")
+    return recipe
 
 
 # -- the two things it does -------------------------------------------------------------------------------------------
@@ -134,23 +159,29 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from scripts.training.corpus import any_sources, corpus_key, read_documents, split, storybook_sources
+    from scripts.training.recipe import Recipe
 
     recipe = build_recipe(options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     sources = any_sources(options.corpus) if options.any_corpus else storybook_sources(options.corpus)
-    cache = None
-    if options.evaluate is None:
+
+    def parts(cache: Path | None = None) -> Split:
+        documents = read_documents(options.corpus, sources, cache)
+        return split(documents, recipe.held_out, recipe.seed, at_least_one=options.any_corpus)
+
+    if options.evaluate is not None:
+        model, held_out = options.evaluate, parts().held_out
+    else:
         settings: Settings = {**dataclasses.asdict(recipe), "corpus": corpus_key(sources)[:16]}
-        files = RunFiles(options.out)
-        files.prepare(recipe)
-        cache = files.ids
-    documents = read_documents(options.corpus, sources, cache)
-    parts = split(documents, recipe.held_out, recipe.seed)
-    if options.evaluate is None:
-        train(recipe, settings, parts, files, options)
-    model = options.evaluate or str(options.out.resolve())  # a folder named gpt2 is not the published model
-    print(held_out_report(model, parts.held_out, recipe, options.device))
+        if options.warmup is None and recipe.warmup < Recipe.warmup:
+            note(f"the warm-up is a tenth of the steps: {recipe.warmup}; --warmup N changes it")
+        with RunFiles(options.out).prepared(recipe) as files:
+            both = parts(files.ids)
+            train(recipe, settings, both, files, options)
+        held_out = both.held_out
+        model = str(options.out.resolve())  # a folder named gpt2 is not the published model
+    print(held_out_report(model, held_out, recipe, options.device))
     return 0
 
 
@@ -177,8 +208,23 @@ class RunFiles:
         self.ids = folder / "training" / "ids.safetensors"
         self.checkpoint = folder / "training" / "checkpoint.safetensors"
 
-    def prepare(self, recipe: Recipe) -> None:
-        """Make the folders. Raises ValueError where they hold a model of something else, or the disk is too full."""
+    @contextmanager
+    def prepared(self, recipe: Recipe) -> Iterator[RunFiles]:
+        """Make the folders; a run that ends before a step was kept leaves nothing behind that was not there before."""
+        training = self.ids.parent
+        missing = [path for path in (self.ids, training, self.folder, *self.folder.parents) if not path.exists()]
+        try:
+            self._prepare(recipe)
+            yield self
+        except BaseException:
+            if not self.log.exists() and not self.checkpoint.exists():
+                for path in missing:  # the innermost first
+                    with suppress(OSError):
+                        path.unlink() if path == self.ids else path.rmdir()
+            raise
+
+    def _prepare(self, recipe: Recipe) -> None:
+        """Raises ValueError where the folders hold a model of something else, or the disk is too full."""
         from decoding import Tokenizer
 
         models = [name for name in ("config.json", "model.safetensors") if (self.folder / name).exists()]
@@ -228,10 +274,13 @@ def train(recipe: Recipe, settings: Settings, parts: Split, files: RunFiles, opt
     )
     log = Log(files.log, learner.done)
     progress = Progress(recipe.steps, ids_a_step=recipe.batch * recipe.positions)
-    with delayed_interrupt() as interrupt:
+    with delayed_interrupt() as interrupt, progress:
         for ids in batches(parts.training, recipe.batch, recipe.positions, recipe.seed, learner.done):
             if learner.done == recipe.steps:
                 break
+            if 0 < learner.done == recipe.widened_after and len(seen) < seen.n_vocab:
+                progress.end_line()
+                note(f"from here on all {seen.n_vocab:,} ids count, so the loss is higher than before")
             rate = recipe.rate(learner.done)
             loss = learner.step(ids)
             if not math.isfinite(loss):
@@ -248,6 +297,7 @@ def train(recipe: Recipe, settings: Settings, parts: Split, files: RunFiles, opt
                 save_checkpoint(files.checkpoint, learner.state(), learner.done, settings)
                 progress.line(learner.done, loss)
             if stop and not last:
+                progress.end_line()
                 note(f"stopped after step {learner.done:,}; the same command goes on from there")
                 raise KeyboardInterrupt
     save_model(files.folder, learner.model)
@@ -264,6 +314,8 @@ def measure(learner: Learner, held_out: Ids) -> dict[str, float | int]:
     if not learner.is_wide:
         ids = learner.seen.rank[ids]
         ids = ids[ids >= 0]
+        if len(ids) < 2:
+            return {}  # a short text of new words only
     loss = held_out_loss(learner.model, ids, learner.recipe.positions)
     return {"held_out_loss": loss, "vocabulary": learner.model.n_vocab}
 
@@ -290,7 +342,20 @@ class Progress:
         self.steps, self.ids_a_step = steps, ids_a_step
         self.terminal = sys.stderr.isatty()
         self.seconds: deque[float] = deque(maxlen=50)  # that the last steps took
+        self.open = False  # whether the cursor stands behind a line that will be written over
         self.pause()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end_line()
+
+    def end_line(self) -> None:
+        """What is printed next begins on a line of its own."""
+        if self.open:
+            print(file=sys.stderr)
+        self.open = False
 
     def pause(self) -> None:
         """What happened since the last step was no training."""
@@ -302,23 +367,29 @@ class Progress:
         self.since = now
         if self.terminal:
             print(f"\r{self._text(number, loss)}\x1b[K", end="", file=sys.stderr, flush=True)
+            self.open = True
 
     def line(self, number: int, loss: float) -> None:
         """A line that stays, at a checkpoint."""
         self.pause()
         if not self.terminal:
             print(self._text(number, loss), file=sys.stderr, flush=True)
-        elif number == self.steps:
-            print(file=sys.stderr)
 
     @property
     def ids_per_second(self) -> float:
         return self.ids_a_step * len(self.seconds) / max(sum(self.seconds), 1e-9)
 
     def _text(self, number: int, loss: float) -> str:
-        minutes = math.ceil((self.steps - number) * self.ids_a_step / self.ids_per_second / 60)
-        left = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+        left = duration((self.steps - number) * self.ids_a_step / self.ids_per_second)
         return f"step {number:,} of {self.steps:,}  loss {loss:.3f}  {self.ids_per_second:,.0f} ids/s  {left} left"
+
+
+def duration(seconds: float) -> str:
+    """Rounded up: 12 s, 3 min, 1 h 40 min."""
+    if seconds <= 59:
+        return f"{math.ceil(seconds)} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 class Interrupt:
@@ -353,8 +424,7 @@ def delayed_interrupt() -> Iterator[Interrupt]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run, and turn whatever a user can cause into one line and an exit code."""
-    options = parse(arguments)
-    return run_command(NAME, lambda: run(options))
+    return run_command(NAME, lambda: run(parse(arguments)))
 
 
 def note(text: str) -> None:

@@ -38,14 +38,16 @@ def load_checkpoint(path: Path, settings: Settings) -> tuple[dict[str, Tensor], 
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise damaged(path, error) from error
     different = [
-        f"{name} is {found.get(name)} there and {settings.get(name)} here"
+        "the texts have changed"
+        if name == "corpus"
+        else f"{name} is {found.get(name)} there and {settings.get(name)} here"
         for name in [*settings, *(name for name in found if name not in settings)]
         if found.get(name) != settings.get(name)
     ]
     if different:
         raise ValueError(
             f"{path.parents[1]} holds another run: {', '.join(different)}; "
-            f"give the same settings to go on with it, or another --out"
+            f"give the same settings and texts to go on with it, or another --out"
         )
     return state, done
 

@@ -102,8 +102,11 @@ def read_documents(folder: Path, sources: Sequence[Source], cache: Path | None =
     return [Document(piece, n) for piece, n in zip(pieces, times, strict=True)]
 
 
-def split(documents: Sequence[Document], share: float, seed: int) -> Split:
+def split(documents: Sequence[Document], share: float, seed: int, at_least_one: bool = False) -> Split:
     """Hold out each document with probability `share`; put the others, taken their times, in a random order.
+
+    A document is held out when the number in [0, 1) that is drawn for it lies below the share. With `at_least_one`, the
+    document with the smallest number is held out where none lies below.
 
     Which documents the bundled model was not trained on follows from this function, share 0.012, seed 7 and the order
     of `sources.tsv`: it gives the very counts of ids that were written down when the model was made.
@@ -111,8 +114,15 @@ def split(documents: Sequence[Document], share: float, seed: int) -> Split:
     draw = random.Random(seed)
     training: list[Ids] = []
     held_out: list[Ids] = []
-    for document in documents:
-        if draw.random() < share:
+    numbers = [draw.random() for _ in documents]
+    if at_least_one and len(documents) == 1:
+        raise ValueError(
+            f"there is only one document, and one to train on and one to hold out are needed; "
+            f"add a file, or put {ENDOFTEXT} on a line of its own where a document ends"
+        )
+    limit = min(numbers) if at_least_one and min(numbers) >= share else None
+    for document, number in zip(documents, numbers, strict=True):
+        if number < share or number == limit:
             held_out.append(document.ids)
         else:
             training += [document.ids] * document.times

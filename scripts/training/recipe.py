@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gpt2 import GPT2Config
+if TYPE_CHECKING:
+    from gpt2 import GPT2Config  # the command line reads the defaults here, before anything large is imported
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,11 @@ class Recipe:
     seen_first = 0.85  # the share of the steps in which only the ids of the training part exist; see seen_ids.py
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch"):
+        for name in ("layers", "heads", "width", "positions", "steps", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads; got {self.width} and {self.heads}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"the seed must lie between 0 and 2**63 - 1; got {self.seed}")
         if self.warmup < 0:
@@ -50,10 +54,11 @@ class Recipe:
             raise ValueError(f"the held-out share must lie between 0 and 1; got {self.held_out}")
         if self.precision not in ("bfloat16", "float32"):
             raise ValueError(f"precision must be bfloat16 or float32; got {self.precision!r}")
-        self.config(1)  # the shape has rules of its own
 
     def config(self, n_vocab: int) -> GPT2Config:
         """The network's shape, without dropout: two passes over the texts are too few to learn them by heart."""
+        from gpt2 import GPT2Config
+
         return GPT2Config(
             n_vocab=n_vocab,
             n_positions=self.positions,

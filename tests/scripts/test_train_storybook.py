@@ -176,6 +176,18 @@ def test_a_split_with_an_empty_part_is_refused() -> None:
         split(documents, 1 - 1e-9, seed=1)
 
 
+def test_at_least_one_document_is_held_out_where_that_is_asked_for() -> None:
+    documents = [Document(np.array([n, ENDOFTEXT], dtype=np.uint16), 1) for n in range(5)]
+    draw = random.Random(3)
+    numbers = [draw.random() for _ in documents]
+    held_out = split(documents, 1e-9, seed=3, at_least_one=True).held_out
+    assert held_out.tolist() == [numbers.index(min(numbers)), ENDOFTEXT]
+    for part, same in zip(split(documents, 0.5, 3, at_least_one=True), split(documents, 0.5, 3), strict=True):
+        assert np.array_equal(part, same)  # nothing changes where the share is enough
+    with pytest.raises(ValueError, match="only one document"):
+        split(documents[:1], 0.5, seed=3, at_least_one=True)
+
+
 def test_ids_are_cached_until_the_texts_change(texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, cache = tmp_path / "texts", tmp_path / "ids.safetensors"
     shutil.copytree(texts, folder)
@@ -244,6 +256,7 @@ def test_listed_files_have_to_be_there_and_unchanged(
         ({}, "holds no .txt file"),
         ({"a.txt": b"\n\n"}, "hold no text"),
         ({"a.txt": b"caf\xe9"}, "a.txt is not UTF-8: byte 3 is 0xe9"),
+        ({"a.txt": b"word " * 99}, "only one document"),
         ({"a.txt": b"word\n<|endoftext|>\n" * 9}, "sequences of 16 need more than 32"),
     ],
 )
@@ -254,8 +267,16 @@ def test_a_corpus_that_cannot_be_used(
         (tmp_path / "texts").mkdir()
         for name, content in files.items():
             (tmp_path / "texts" / name).write_bytes(content)
-    assert train(tmp_path / "texts", tmp_path / "run") == 1
+    assert train(tmp_path / "texts", tmp_path / "new" / "run") == 1
     assert said in one_line(capsys)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_few_documents_are_enough(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("The bear went home and slept all winter long. " * 9)
+    (tmp_path / "two.txt").write_text("A little tree was blue. " * 9)
+    assert train(tmp_path, tmp_path / "run", "--held-out", "0.012") == 0
+    assert "held_out_loss" in log_of(tmp_path / "run")[-1]
 
 
 # -- recipe and batches -----------------------------------------------------------------------------------------------
@@ -281,6 +302,16 @@ def test_the_learning_rate_rises_and_falls(step: int, rate: float) -> None:
     assert Recipe(steps=1000).rate(step) == pytest.approx(rate, rel=1e-12)
 
 
+@pytest.mark.parametrize(("steps", "warmup"), [(3513, 100), (1000, 100), (999, 99), (30, 3), (1, 0)])
+def test_the_warmup_is_at_most_a_tenth_unless_it_is_given(steps: int, warmup: int) -> None:
+    options = ["--corpus", "x", "--out", "y", "--steps", str(steps)]
+    assert program.build_recipe(program.parse(options)).warmup == warmup
+    given = program.build_recipe(program.parse([*options, "--warmup", str(steps - 1)]))
+    assert given.warmup == steps - 1
+    with pytest.raises(ValueError, match=f"--warmup must be less than --steps; got {steps} and {steps}"):
+        program.build_recipe(program.parse([*options, "--warmup", str(steps)]))
+
+
 def test_without_warmup_the_first_rate_is_the_highest() -> None:
     assert Recipe(warmup=0).rate(0) == Recipe().learning_rate
 
@@ -302,8 +333,9 @@ def test_the_vocabulary_is_whole_before_the_last_step(steps: int) -> None:
         ({"learning_rate": math.nan}, "learning rate"),
         ({"held_out": 0.0}, "held-out share"),
         ({"precision": "float16"}, "precision"),
-        ({"width": 10, "heads": 4}, "multiple of n_head"),
-        ({"positions": 0}, "n_positions"),
+        ({"width": 10, "heads": 4}, "width must be a multiple of heads"),
+        ({"positions": 0}, "positions must be at least 1"),
+        ({"heads": 0}, "heads must be at least 1"),
     ],
 )
 def test_recipes_that_make_no_sense(settings: dict[str, Any], said: str) -> None:
@@ -490,6 +522,26 @@ def test_the_loss_falls_and_the_log_tells(finished: Path, parts: corpus_module.S
     assert [record["step"] for record in log if "held_out_loss" in record] == [10]
 
 
+def test_the_screen_tells_where_the_vocabulary_widens(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(texts, tmp_path, "--checkpoint-every", "1") == 0
+    lines = capsys.readouterr().err.splitlines()
+    told = lines.index("train_storybook.py: from here on all 50,257 ids count, so the loss is higher than before")
+    assert lines[told - 1].startswith("step 8 of 10 ")
+    assert lines[told + 1].startswith("step 9 of 10 ")
+    log = log_of(tmp_path)
+    assert log[8]["loss"] > log[7]["loss"]
+
+
+def test_a_short_text_of_new_words_is_measured_once_all_ids_count(parts: corpus_module.Split) -> None:
+    learner = Learner(TINY, SeenIds(parts.training, 50257), CPU)
+    unseen: Ids = np.array([40000, ENDOFTEXT], dtype=np.uint16)
+    assert program.measure(learner, unseen) == {}
+    learner.widen()
+    assert program.measure(learner, unseen)["vocabulary"] == 50257
+
+
 def test_a_seed_repeats_a_run_bit_for_bit_and_another_does_not(texts: Path, finished: Path, tmp_path: Path) -> None:
     assert train(texts, tmp_path / "again") == 0
     assert same_run(tmp_path / "again", finished)
@@ -644,7 +696,7 @@ def test_another_run_in_the_folder_is_refused_with_what_differs(
         opened.write("More.")
     shutil.copytree(finished, tmp_path / "run")
     assert train(tmp_path / "texts", tmp_path / "run") == 1
-    assert "holds another run: corpus is " in one_line(capsys)
+    assert "holds another run: the texts have changed; " in one_line(capsys)
     assert checkpoint_of(finished).read_bytes() == before
 
 
@@ -663,6 +715,13 @@ def test_too_little_room_is_told_before_anything_is_computed(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 3_000_000))
     assert train(texts, tmp_path / "run") == 1
     assert "3 MB left, and this run needs 10 MB" in one_line(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_does_not_begin_leaves_only_what_was_there(texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "diary.txt").write_text("mine")
+    assert train(texts, tmp_path, "--device", "abacus") == 1
+    assert [path.name for path in tmp_path.rglob("*")] == ["diary.txt"]
 
 
 def test_an_out_that_is_a_file(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -743,6 +802,9 @@ def test_evaluate_writes_nothing(texts: Path, tmp_path: Path, capsys: pytest.Cap
     [
         (["--out", "x"], "--corpus"),
         (["--corpus", "x"], "--out is needed"),
+        (["--corpus", "", "--out", "y"], "--corpus is empty: name a folder"),
+        (["--corpus", "x", "--out", ""], "--out is empty: name a folder"),
+        (["--corpus", "x", "--evaluate", ""], "--evaluate is empty: name a model"),
         (["--corpus", "x", "--out", "y", "--steps", "many"], "--steps"),
         (["--corpus", "x", "--out", "y", "--threads", "0"], "--threads must be at least 1"),
         (["--corpus", "x", "--out", "y", "--checkpoint-every", "0"], "--checkpoint-every must be at least 1"),
@@ -762,7 +824,8 @@ def test_wrong_options_are_one_line(options: list[str], said: str, capsys: pytes
     [
         (["--steps", "0"], "steps must be at least 1"),
         (["--device", "abacus"], "the device 'abacus' cannot be used here"),
-        (["--heads", "3"], "multiple of n_head"),
+        (["--heads", "3"], "width must be a multiple of heads; got 8 and 3"),
+        (["--warmup", "10"], "--warmup must be less than --steps"),
         (["--learning-rate", "1e30"], "a smaller --learning-rate may help"),
         (["--evaluate", "no-such-model"], "there is no model"),
     ],
@@ -772,6 +835,30 @@ def test_mistakes_are_sentences(
 ) -> None:
     assert train(texts, tmp_path / "run", *options) == 1
     assert said in one_line(capsys)
+
+
+def test_nothing_heavy_is_imported_before_mistakes_and_ctrl_c_are_sentences() -> None:
+    code = (
+        "import sys; from scripts import train_storybook as p; p.parse(['--corpus', 'x', '--out', 'y']); "
+        "print('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True).stdout == b"False\n"
+
+
+def test_ctrl_c_while_the_options_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "parse", interrupted)
+    assert program.main([]) == 130
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.0, "0 s"), (0.1, "1 s"), (59.0, "59 s"), (59.5, "1 min"), (61.0, "2 min"), (3541.0, "1 h 0 min")],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert program.duration(seconds) == said
 
 
 def test_progress_on_a_terminal_is_one_line(
@@ -788,3 +875,6 @@ def test_progress_on_a_terminal_is_one_line(
     shown = capsys.readouterr().err
     assert shown.count("\n") == 0
     assert shown.split("\r")[2] == "step 2 of 3,000  loss 9.250  2,048 ids/s  1 h 40 min left\x1b[K"
+    progress.end_line()
+    progress.end_line()
+    assert capsys.readouterr().err == "\n"  # once, for what comes next
