@@ -58,7 +58,7 @@ def locate(name: str | PathLike[str], *, revision: str | None = None, local_file
                 reason = f"{error.reason}; {FOLDER_VARIABLE} names {folder}, which does not hold it"
                 raise HubUnreachableError(name, reason, error.advice) from error
             raise
-    if name == "storybook" or _is_directory(name):
+    if name == "storybook" or is_directory(name):
         if revision is not None:
             raise ValueError(f"revision names a commit on the Hub, but {name!r} is on this machine; leave it out")
         if name == "storybook":
@@ -75,7 +75,8 @@ def locate(name: str | PathLike[str], *, revision: str | None = None, local_file
 # -- directories ------------------------------------------------------------------------------------------------------
 
 
-def _is_directory(name: str) -> bool:
+def is_directory(name: str) -> bool:
+    """Whether a name is that of a directory here; ~ is spelled out. False for what cannot even be the name of one."""
     try:
         return name != "" and Path(name).expanduser().is_dir()
     except (OSError, RuntimeError, ValueError):  # a name too long for a file, or the home of nobody
@@ -129,7 +130,7 @@ def _handed_round(name: str, published: PublishedModel) -> ModelFiles | None:
     variable = os.environ.get(FOLDER_VARIABLE)
     if not variable:
         return None
-    if not _is_directory(variable):
+    if not is_directory(variable):
         raise ModelNotFoundError(
             f"{FOLDER_VARIABLE} is {variable!r}, which is no directory: let it name the folder that holds {name}/, "
             f"or take it away"

@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
 def identify(given: str) -> str:
     """Whose facts belong to what was given: a name, or a directory whose weights have the size of a published model."""
     from gpt2 import PUBLISHED, ModelNotFoundError
-    from gpt2.hub import locate
+    from gpt2.hub import is_directory, locate
 
     if given in PUBLISHED or given == "storybook":
         return given
@@ -129,13 +129,6 @@ def identify(given: str) -> str:
         f"{weights} has {weights.stat().st_size:,} bytes, which is the size of none of {', '.join(PUBLISHED)}: "
         f"no facts are known of it"
     )
-
-
-def is_directory(given: str) -> bool:
-    try:
-        return Path(given).expanduser().is_dir()
-    except (OSError, RuntimeError, ValueError):  # a name too long for a file, or the home of nobody
-        return False
 
 
 def free_of_weights(facts: list[Fact]) -> list[Fact]:

@@ -16,6 +16,7 @@ from decoding.text import Stops, TextStream
 from decoding.tokenizer import VOCABULARY
 from gpt2 import GPT2, PUBLISHED, GPT2Config
 from gpt2.model import Conv1D
+from scripts.weights.published import sha256_of
 
 from .bench import Bench
 from .fact import Fact
@@ -209,14 +210,6 @@ def file_size(fact: Fact, bench: Bench) -> Got:
 
 
 # -- parts ------------------------------------------------------------------------------------------------------------
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _network(config: GPT2Config) -> GPT2:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from huggingface_hub import constants
 from gpt2 import PUBLISHED, GPT2Config, PublishedModel, hub
 from gpt2.checkpoint import shards
 from gpt2.download import Content, Wanted, fetch
+from scripts.command import note
 from scripts.weights.folder import Source, judge
 from scripts.weights.published import CHUNK, CONFIG, WEIGHTS, in_cache, in_units, model_of, nearest_folder, sha256_of
 
@@ -239,4 +239,4 @@ def no_room(folder: Path, n_bytes: int, free: int) -> OSError:
 
 def say(text: str) -> None:
     """Something beside the result: one line on standard error."""
-    print(f"prefetch.py: {text}", file=sys.stderr, flush=True)
+    note("prefetch.py", text)
