@@ -76,7 +76,8 @@ def until(true: Callable[[], bool], what: str) -> None:
 
 
 def partial_size(own: dict[str, str]) -> int:
-    return sum(path.stat().st_size for path in Path(own["HF_HOME"]).rglob("*.incomplete"))
+    # not rglob: huggingface_hub makes and removes folders in the cache to see whether there are links
+    return sum(path.stat().st_size for path in Path(own["HF_HOME"]).glob("hub/models--*/blobs/*.incomplete"))
 
 
 def weights(own: dict[str, str]) -> bytes:
