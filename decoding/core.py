@@ -12,11 +12,11 @@ Letters in the shape comments:  R rows   T ids   V ids in the vocabulary   K cho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterator, Sequence, Sized
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import IntEnum
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .trace import StepTrace
 
 FinishReason = Literal["eos", "stop", "length", "context"]
+_LONG = 40  # characters of a parameter that are still printed
+
 State = tuple[Tensor, ...]  # what a processor remembers: tensors with one entry a row; () for nothing
 
 
@@ -159,6 +161,16 @@ class Chance(Protocol):
         ...
 
 
+class Removal(NamedTuple):
+    """An id that a processor removed, in one row, and all that may explain it."""
+
+    id: int
+    before: Tensor  # (V,) the logits that the processor got
+    after: Tensor  # (V,) and those that it left
+    prefix: Prefix  # of this one row
+    name: Callable[[int], str]  # what an id is called
+
+
 class Processor:
     """Reshapes the distribution of the next id: a pure function of logits and prefix.
 
@@ -166,7 +178,10 @@ class Processor:
     >>> Sample(Temperature(0.8), TopP(0.9))                 # in a strategy, in this order
 
     A processor overrides `process`. One that remembers something between steps, or draws, overrides `start` and `step`.
+    One that removes ids says in `reason` why it did.
     """
+
+    purpose: ClassVar[Purpose | None] = None  # what it draws for; no two of a chain may share one
 
     def __call__(self, logits: Tensor, prefix: Prefix | None = None) -> Tensor:
         """(..., V) -> (..., V). A removed id becomes -inf. Half precision is widened.
@@ -180,9 +195,19 @@ class Processor:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        """As one writes it: TopP(0.9)."""
-        values: list[object] = [getattr(self, item.name) for item in fields(self)] if is_dataclass(self) else []
-        return f"{type(self).__name__}({', '.join(map(repr, values))})"
+        """As one writes it: TopP(0.9). What has its default is left out, and long values are only counted."""
+        arguments: list[str] = []
+        items: Sequence[Field[Any]] = fields(self) if is_dataclass(self) else ()
+        for item in items:
+            value = getattr(self, item.name)
+            shown = _written(value)
+            if len(shown) > _LONG and isinstance(value, Sized):
+                shown = f"<{len(value)} values>"
+            if item.repr and item.default is MISSING:
+                arguments.append(shown)
+            elif item.repr and value != item.default:
+                arguments.append(f"{item.name}={shown}")
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
     def start(self, rows: int) -> State:
         """What it remembers before the first step."""
@@ -191,6 +216,18 @@ class Processor:
     def step(self, logits: Tensor, prefix: Prefix, state: State, chance: Chance) -> tuple[Tensor, State]:
         """One step of a generation: logits (R, V) and state -> logits (R, V) and the state for the next step."""
         return self(logits, prefix), state
+
+    def reason(self, removal: Removal) -> str:
+        """Why it removed this id, as the end of a sentence: "the 3 ids above it already hold 91.2 %"."""
+        return "it is not one of the ids that stay"
+
+
+def _written(value: object) -> str:
+    """As `repr`, but a collection in the brackets that one writes."""
+    if isinstance(value, (tuple, frozenset)):
+        members = sorted(value) if isinstance(value, frozenset) else value
+        return f"[{', '.join(map(_written, members))}]"
+    return repr(value)
 
 
 def widen(logits: Tensor) -> Tensor:

@@ -12,7 +12,40 @@ from typing import Any
 
 import decoding
 import decoding.strategies
-from decoding import Greedy, Processor, Sample, Strategy, Temperature, TopK, TopP
+from decoding import (
+    DRY,
+    XTC,
+    BanSequences,
+    BanWords,
+    DynamicTemperature,
+    EpsilonCutoff,
+    EtaCutoff,
+    Force,
+    FrequencyPenalty,
+    Greedy,
+    LogitBias,
+    MinNewTokens,
+    MinP,
+    Mirostat,
+    NoRepeatNGram,
+    PLess,
+    PresencePenalty,
+    Processor,
+    QuadraticSmoothing,
+    RepetitionPenalty,
+    Sample,
+    Strategy,
+    Suppress,
+    TailFree,
+    Temperature,
+    Tokenizer,
+    TopA,
+    TopH,
+    TopK,
+    TopNSigma,
+    TopP,
+    TypicalP,
+)
 
 VOCABULARY = 12  # ids of the distributions that the examples are tried on
 
@@ -23,19 +56,57 @@ class ProcessorExample:
 
     identity          its parameters change nothing at all (law 2)
     shift_invariant   adding the same number to all logits changes nothing but that number
+    needs_prefix      it depends on the ids so far
+    draws             it makes random choices, so that it needs a chance
+    may_empty         a ban, and no truncation: it may remove all ids that are left
     """
 
     processor: Processor
     identity: bool = False
     shift_invariant: bool = True
+    needs_prefix: bool = False
+    draws: bool = False
+    may_empty: bool = False
 
 
 @dataclass(frozen=True)
 class StrategyExample:
-    """A strategy with parameters. deterministic: it makes no random choices."""
+    """A strategy with parameters.
+
+    deterministic     it makes no random choices
+    shift_invariant   adding the same number to all logits changes nothing
+    """
 
     strategy: Strategy
     deterministic: bool = False
+    shift_invariant: bool = True
+
+
+class FourTokens(Tokenizer):
+    """A tokenizer whose first ids spell texts of a, 7 and spaces: digits have no capitals, of which it knows none."""
+
+    TOKENS = (b"a", b"7", b" ", b" 7")
+
+    def __init__(self) -> None:
+        self.eos_id = 0
+
+    @property
+    def n_vocab(self) -> int:
+        return len(self.TOKENS)
+
+    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
+        ids: list[int] = []
+        while text:
+            id = max((id for id, token in enumerate(self.TOKENS) if text.startswith(token.decode())), key=self._length)
+            text = text[self._length(id) :]
+            ids.append(id)
+        return ids
+
+    def _length(self, id: int) -> int:
+        return len(self.TOKENS[id])
+
+    def token_bytes(self, id: int) -> bytes:
+        return self.TOKENS[id]
 
 
 PROCESSORS = [
@@ -44,6 +115,12 @@ PROCESSORS = [
     ProcessorExample(Temperature(0.7)),
     ProcessorExample(Temperature(1.0), identity=True),
     ProcessorExample(Temperature(1.8)),
+    ProcessorExample(DynamicTemperature(0.5, 1.5)),
+    ProcessorExample(DynamicTemperature(0.0, 2.0, exponent=0.5)),
+    ProcessorExample(DynamicTemperature(1.0, 1.0), identity=True),
+    ProcessorExample(QuadraticSmoothing(0.3)),
+    ProcessorExample(QuadraticSmoothing(0.2, curve=2.0)),
+    ProcessorExample(QuadraticSmoothing(0.0), identity=True),
     ProcessorExample(TopK(1)),
     ProcessorExample(TopK(3)),
     ProcessorExample(TopK(VOCABULARY), identity=True),
@@ -52,6 +129,61 @@ PROCESSORS = [
     ProcessorExample(TopP(0.6)),
     ProcessorExample(TopP(0.95)),
     ProcessorExample(TopP(1.0), identity=True),
+    ProcessorExample(MinP(0.2)),
+    ProcessorExample(MinP(1.0)),
+    ProcessorExample(MinP(0.0), identity=True),
+    ProcessorExample(TopA(0.3)),
+    ProcessorExample(TopA(0.0), identity=True),
+    ProcessorExample(EpsilonCutoff(0.1)),
+    ProcessorExample(EpsilonCutoff(0.9)),
+    ProcessorExample(EpsilonCutoff(0.0), identity=True),
+    ProcessorExample(EtaCutoff(0.1)),
+    ProcessorExample(EtaCutoff(0.9)),
+    ProcessorExample(EtaCutoff(0.0), identity=True),
+    ProcessorExample(TopNSigma(0.0)),
+    ProcessorExample(TopNSigma(1.0)),
+    ProcessorExample(PLess()),
+    ProcessorExample(TypicalP(0.3)),
+    ProcessorExample(TypicalP(0.9)),
+    ProcessorExample(TypicalP(1.0), identity=True),
+    ProcessorExample(TopH(0.4)),
+    ProcessorExample(TopH(0.8)),
+    ProcessorExample(TopH(1.0), identity=True),
+    ProcessorExample(TailFree(0.5)),
+    ProcessorExample(TailFree(0.95)),
+    ProcessorExample(TailFree(1.0), identity=True),
+    ProcessorExample(XTC(0.1, 0.5), draws=True),
+    ProcessorExample(XTC(0.2, 1.0)),
+    ProcessorExample(XTC(0.1, 0.0), identity=True),
+    ProcessorExample(XTC(1.0, 1.0), identity=True),
+    ProcessorExample(Mirostat(1.0, 0.1)),
+    ProcessorExample(Mirostat(0.7, 0.5, version=1)),
+    ProcessorExample(RepetitionPenalty(1.5), needs_prefix=True, shift_invariant=False),
+    ProcessorExample(RepetitionPenalty(0.8, window=2, include_prompt=False), needs_prefix=True, shift_invariant=False),
+    ProcessorExample(RepetitionPenalty(1.0), needs_prefix=True, identity=True),
+    ProcessorExample(PresencePenalty(0.5), needs_prefix=True),
+    ProcessorExample(PresencePenalty(-0.5, window=2, include_prompt=True), needs_prefix=True),
+    ProcessorExample(PresencePenalty(0.0), needs_prefix=True, identity=True),
+    ProcessorExample(FrequencyPenalty(0.5), needs_prefix=True),
+    ProcessorExample(FrequencyPenalty(0.5, window=3, include_prompt=True), needs_prefix=True),
+    ProcessorExample(FrequencyPenalty(0.0), needs_prefix=True, identity=True),
+    ProcessorExample(NoRepeatNGram(1), needs_prefix=True, may_empty=True),
+    ProcessorExample(NoRepeatNGram(2), needs_prefix=True, may_empty=True),
+    ProcessorExample(NoRepeatNGram(2, include_prompt=False), needs_prefix=True, may_empty=True),
+    ProcessorExample(DRY(0.8, allowed_length=1), needs_prefix=True),
+    ProcessorExample(DRY(0.5, base=2.0, allowed_length=1, breakers=[2], window=3), needs_prefix=True),
+    ProcessorExample(DRY(0.0), needs_prefix=True, identity=True),
+    ProcessorExample(LogitBias({0: 1.5, 3: -0.5})),
+    ProcessorExample(LogitBias({}), identity=True),
+    ProcessorExample(Suppress([1, 3]), may_empty=True),
+    ProcessorExample(Suppress([]), identity=True),
+    ProcessorExample(Force({1: 3}), needs_prefix=True, may_empty=True),
+    ProcessorExample(Force({}), needs_prefix=True, identity=True),
+    ProcessorExample(MinNewTokens(2), needs_prefix=True, may_empty=True),
+    ProcessorExample(MinNewTokens(0), needs_prefix=True, identity=True),
+    ProcessorExample(BanSequences([[2], [3, 1], [9, 7, 9, 0]]), needs_prefix=True, may_empty=True),
+    ProcessorExample(BanSequences([]), needs_prefix=True, identity=True),
+    ProcessorExample(BanWords(["77"], FourTokens()), needs_prefix=True, may_empty=True),
 ]
 
 # What users write: several processors, in different orders.
@@ -63,15 +195,34 @@ COMBINATIONS: list[tuple[Processor, ...]] = [
     (TopK(3), TopP(0.6)),
     (TopP(0.9), TopK(2)),
     (Temperature(0.8), TopK(3), TopP(0.95)),
+    (MinP(0.1), Temperature(1.8)),
+    (Temperature(1.8), MinP(0.1)),
+    (TypicalP(0.9), TopNSigma(1.5)),
+    (XTC(0.2, 0.4), Temperature(0.7)),
+    (TopK(3), Mirostat(1.0, 0.3)),
+    (XTC(0.2, 0.4), Mirostat(1.0, 0.3), FrequencyPenalty(0.4)),
+    (PresencePenalty(0.5), DRY(0.8, allowed_length=1), TopP(0.9)),
 ]
-CHAINS: list[tuple[Processor, ...]] = [(), *((example.processor,) for example in PROCESSORS), *COMBINATIONS]
+# These depend on the zero of the logits.
+SHIFT_VARIANT: list[tuple[Processor, ...]] = [
+    (Temperature(0.7), TopK(3), RepetitionPenalty(1.3)),
+    (RepetitionPenalty(1.3), Temperature(0.7), TopP(0.9)),
+]
+CHAINS: list[tuple[Processor, ...]] = [
+    (),
+    *((example.processor,) for example in PROCESSORS),
+    *COMBINATIONS,
+    *SHIFT_VARIANT,
+]
 
 STRATEGIES = [
     StrategyExample(Greedy(), deterministic=True),
     StrategyExample(Greedy(Temperature(0.7), TopK(3)), deterministic=True),
+    StrategyExample(Greedy(NoRepeatNGram(2), FrequencyPenalty(0.3)), deterministic=True),
     StrategyExample(Sample()),
     StrategyExample(Sample(TopP(0.6))),
     *(StrategyExample(Sample(*chain)) for chain in COMBINATIONS),
+    *(StrategyExample(Sample(*chain), shift_invariant=False) for chain in SHIFT_VARIANT),
 ]
 
 

@@ -1,0 +1,72 @@
+"""What a processor asks of the ids so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from ..core import Prefix, Processor, is_whole_number
+
+
+def needed(prefix: Prefix | None, logits: Tensor, processor: Processor) -> Prefix:
+    """The prefix; ValueError, in words, without one for each row of the logits."""
+    if prefix is None:
+        raise ValueError(
+            f"{processor!r} depends on the ids so far: give it a prefix, {type(processor).__name__}(...)(logits, "
+            f"Prefix.of([ids]))"
+        )
+    if logits.dim() != 2 or len(logits) != len(prefix.lengths):
+        given, rows = tuple(logits.shape), len(prefix.lengths)
+        raise ValueError(f"{processor!r} needs one row of logits for each of the {rows} prefixes; got {given}")
+    return prefix
+
+
+def counts(prefix: Prefix, n_vocab: int, window: int | None, include_prompt: bool) -> Tensor:
+    """How often each id has occurred, (R, V) float32: with the prompt or without it, among the last `window` ids."""
+    places = torch.arange(prefix.ids.shape[1], device=prefix.ids.device)  # (T,)
+    first = torch.zeros_like(prefix.lengths) if include_prompt else prefix.prompt_lengths  # (R,)
+    if window is not None:
+        first = torch.maximum(first, prefix.lengths - window)
+    counted = (places >= first[:, None]) & (places < prefix.lengths[:, None])  # (R, T)
+    none = torch.zeros(len(prefix.lengths), n_vocab, device=prefix.ids.device)
+    return none.scatter_add(1, prefix.ids, counted.float())  # (R, V)
+
+
+def rows_so_far(prefix: Prefix, window: int | None, include_prompt: bool) -> list[list[int]]:
+    """The ids of each row, without the prompt unless it is included, and of these the last `window`."""
+    firsts = [0] * len(prefix.lengths) if include_prompt else prefix.prompt_lengths.tolist()
+    ends = prefix.lengths.tolist()
+    if window is not None:
+        firsts = [max(first, end - window) for first, end in zip(firsts, ends, strict=True)]
+    return [row[first:end] for row, first, end in zip(prefix.ids.tolist(), firsts, ends, strict=True)]
+
+
+def remove(logits: Tensor, ids: Iterable[Iterable[int]]) -> Tensor:
+    """Remove these ids from the logits (R, V), for each row its own."""
+    pairs = [(r, id) for r, row in enumerate(ids) for id in row]
+    if not pairs:
+        return logits
+    rows, columns = torch.tensor(pairs, device=logits.device).T
+    return logits.index_put((rows, columns), logits.new_tensor(-torch.inf))
+
+
+def check_window(window: int | None) -> None:
+    """Raise ValueError for a window that is none."""
+    if window is not None and (not is_whole_number(window) or window < 1):
+        raise ValueError(f"a window is a number of ids, at least 1, or None for all; got {window!r}")
+
+
+def check_ids(ids: Iterable[object]) -> None:
+    """Raise ValueError for what cannot be ids of any vocabulary."""
+    for id in ids:
+        if not is_whole_number(id) or id < 0:  # type: ignore[operator]
+            raise ValueError(f"ids are whole numbers of at least 0; got {id!r}")
+
+
+def check_in_vocabulary(ids: Iterable[int], n_vocab: int, processor: Processor) -> None:
+    """Raise ValueError, naming the id, for one that the logits do not have."""
+    largest = max(ids, default=0)
+    if largest >= n_vocab:
+        raise ValueError(f"{processor!r} names the id {largest}, and the vocabulary ends at {n_vocab - 1}")

@@ -1,0 +1,102 @@
+"""Make what has been said less likely. None of these removes an id.
+
+Which ids count: prompt and new ids, or the new ones alone (`include_prompt`), and of these the last `window` or all.
+Systems differ: transformers and vLLM count prompt and text for the repetition penalty, SGLang the text, llama.cpp the
+last 64; vLLM counts the text alone for the other two, as is the default here.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..core import Prefix, Processor, is_number
+from .history import check_window, counts, needed
+
+
+@dataclass(frozen=True, repr=False)
+class RepetitionPenalty(Processor):
+    """Scale the logits of all ids that have occurred, however often.
+
+        logits_i = logits_i / penalty  where it is positive, else  logits_i * penalty,  for each i that has occurred
+
+    penalty > 1 makes repetition less likely, penalty = 1 changes nothing. The only rule here that depends on the zero
+    of the logits: adding the same number to all of them, which changes no probability, changes what it does. Raises
+    ValueError for a penalty that is not positive.
+    Keskar et al. 2019, "CTRL", arXiv:1909.05858.
+    """
+
+    penalty: float
+    window: int | None = None
+    include_prompt: bool = True
+
+    def __post_init__(self) -> None:
+        if not (is_number(self.penalty) and 0.0 < self.penalty <= sys.float_info.max):
+            raise ValueError(f"a repetition penalty is a factor above 0; got {self.penalty!r}")
+        check_window(self.window)
+
+    def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
+        prefix = needed(prefix, logits, self)
+        if self.penalty == 1.0:
+            return logits
+        seen = counts(prefix, logits.shape[-1], self.window, self.include_prompt) > 0  # (R, V)
+        penalised = (logits / self.penalty).where(logits > 0, logits * self.penalty)
+        return penalised.where(seen, logits)
+
+
+@dataclass(frozen=True, repr=False)
+class PresencePenalty(Processor):
+    """Lower the logits of all ids that have occurred by the same amount.
+
+        logits_i = logits_i - penalty,     for each i that has occurred
+
+    penalty = 0 changes nothing, a negative one encourages repetition. Raises ValueError for one that is not finite.
+    OpenAI's API, without a paper.
+    """
+
+    penalty: float
+    window: int | None = None
+    include_prompt: bool = False
+
+    def __post_init__(self) -> None:
+        _check_finite(self.penalty, "a presence penalty")
+        check_window(self.window)
+
+    def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
+        prefix = needed(prefix, logits, self)
+        if self.penalty == 0.0:
+            return logits
+        seen = counts(prefix, logits.shape[-1], self.window, self.include_prompt) > 0  # (R, V)
+        return (logits - self.penalty).where(seen, logits)
+
+
+@dataclass(frozen=True, repr=False)
+class FrequencyPenalty(Processor):
+    """Lower the logit of an id each time it occurs.
+
+        logits_i = logits_i - penalty * (how often i has occurred)
+
+    penalty = 0 changes nothing, a negative one encourages repetition. Raises ValueError for one that is not finite.
+    OpenAI's API, without a paper.
+    """
+
+    penalty: float
+    window: int | None = None
+    include_prompt: bool = False
+
+    def __post_init__(self) -> None:
+        _check_finite(self.penalty, "a frequency penalty")
+        check_window(self.window)
+
+    def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
+        prefix = needed(prefix, logits, self)
+        if self.penalty == 0.0:
+            return logits
+        return logits - self.penalty * counts(prefix, logits.shape[-1], self.window, self.include_prompt)
+
+
+def _check_finite(penalty: float, what: str) -> None:
+    if not (is_number(penalty) and abs(penalty) <= sys.float_info.max):
+        raise ValueError(f"{what} is a finite number; got {penalty!r}")
