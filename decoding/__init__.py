@@ -33,6 +33,7 @@ from .processors import (
     TopP,
     TypicalP,
 )
+from .score import Score, score
 from .strategies import Greedy, Sample
 from .tokenizer import Tokenizer
 from .toy import TableModel
@@ -73,6 +74,7 @@ __all__ = [
     "QuadraticSmoothing",
     "RepetitionPenalty",
     "Sample",
+    "Score",
     "Session",
     "Step",
     "StepTrace",
@@ -92,5 +94,6 @@ __all__ = [
     "generate",
     "generate_ids",
     "law",
+    "score",
     "stream",
 ]

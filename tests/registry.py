@@ -181,7 +181,7 @@ PROCESSORS = [
     ProcessorExample(Force({}), needs_prefix=True, identity=True),
     ProcessorExample(MinNewTokens(2), needs_prefix=True, may_empty=True),
     ProcessorExample(MinNewTokens(0), needs_prefix=True, identity=True),
-    ProcessorExample(BanSequences([[2], [3, 1], [9, 7, 9, 0]]), needs_prefix=True, may_empty=True),
+    ProcessorExample(BanSequences([[2], [3, 1], [3, 3, 0]]), needs_prefix=True, may_empty=True),
     ProcessorExample(BanSequences([]), needs_prefix=True, identity=True),
     ProcessorExample(BanWords(["77"], FourTokens()), needs_prefix=True, may_empty=True),
 ]

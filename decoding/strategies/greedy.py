@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 from ..core import Chance, LanguageModel, Limits, Prefix, Step
@@ -26,3 +27,7 @@ class Greedy(ProcessedStrategy):
             return logits.argmax(dim=-1)  # (R, V) -> (R,): PyTorch promises the first of equals
 
         return one_path(model, prompts, limits, chance, self.processors, best)
+
+    def choice_logprobs(self, logits: Tensor) -> Tensor:
+        best = logits.argmax(dim=-1, keepdim=True)  # (R, 1): it takes this one, with certainty
+        return torch.full_like(logits, -torch.inf, dtype=torch.float64).scatter(-1, best, 0.0)

@@ -26,3 +26,6 @@ class Sample(ProcessedStrategy):
             return chance.choose(logits, Purpose.TOKEN, prefix)  # (R, V) -> (R,)
 
         return one_path(model, prompts, limits, chance, self.processors, draw)
+
+    def choice_logprobs(self, logits: Tensor) -> Tensor:
+        return logits.double().log_softmax(dim=-1)
