@@ -55,8 +55,8 @@ def score(
         P(x) = product over t of P(x_t | x_<t),  each a sum over the coins that processors toss and what they remember
 
     What follows the continuation does not count: for the probability that the text ends there, let it end with
-    `eos_id`. Paths on which the processors come to remember the same are one, so that a long text costs no more than its length
-    unless a coin changes a memory (XTC before Mirostat), which doubles the paths with each toss. An id that cannot be
+    `eos_id`. Paths on which the processors come to remember the same are one, so the cost grows with the length of the
+    text; only where a coin changes a memory (XTC before Mirostat) does each toss double the paths. An id that cannot be
     chosen has the logarithm -inf, and so have all that follow it. Raises ValueError for a strategy that does not choose
     one id a step, for ids behind `eos_id`, where prompt and continuation exceed the model's positions, and, as the
     strategy itself would, where the processors leave no id.
