@@ -11,7 +11,7 @@ from .chance import Gumbel, fresh_seed
 from .core import Chance, FinishReason, LanguageModel, Limits, Step, Strategy, check_prompts
 from .text import Stops, TextStream
 from .tokenizer import Tokenizer
-from .trace import StepTrace
+from .trace import Trace
 
 Draw = Callable[[int], Chance]  # seed -> chance: Gumbel, InverseCDF or Multinomial
 
@@ -33,7 +33,7 @@ class GeneratedIds:
     processed_logprobs: list[float]
     finish_reason: FinishReason
     seed: int
-    trace: list[StepTrace] = field(repr=False, compare=False)  # one a step where it was asked for, else empty
+    trace: Trace = field(repr=False, compare=False)  # what each step did where that was asked for, else empty
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def generate(
     draw             how they are made: `Gumbel`, `InverseCDF` or `Multinomial`
     stop             strings that end the text, which is cut before them
     num_samples      how many samples to make of each prompt
-    trace            record what every processor did
+    trace            record what every processor did; the result's `trace.why` explains every choice
 
     One prompt without `num_samples` gives one `Generation`. Otherwise a list: prompt after prompt, and the samples of
     each side by side. Raises ValueError, in words, for whatever cannot be done.
@@ -188,7 +188,7 @@ def stream(
             else:
                 new += texts[row].close()
                 number, sample = divmod(row, num_samples)
-                ids = _collect(collected[row], encoded[number], sample, seed)
+                ids = _collect(collected[row], encoded[number], sample, seed, tokenizer)
                 yield Piece(row, new, step, Generation(**vars(ids), prompt=prompts[number], text=written[row] + new))
 
     return pieces()
@@ -261,7 +261,9 @@ def _run(
     return steps()
 
 
-def _collect(steps: list[Step], prompt_ids: list[int], sample: int, seed: int) -> GeneratedIds:
+def _collect(
+    steps: list[Step], prompt_ids: list[int], sample: int, seed: int, tokenizer: Tokenizer | None = None
+) -> GeneratedIds:
     finish_reason = steps[-1].finish_reason
     assert finish_reason is not None
     return GeneratedIds(
@@ -272,5 +274,5 @@ def _collect(steps: list[Step], prompt_ids: list[int], sample: int, seed: int) -
         processed_logprobs=[logprob for step in steps for logprob in step.processed_logprobs],
         finish_reason=finish_reason,
         seed=seed,
-        trace=[step.trace for step in steps if step.trace is not None],
+        trace=Trace([step.trace for step in steps if step.trace is not None], prompt_ids, sample, tokenizer),
     )

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ..trace import Stage
+
 
 def numbers(values: Iterable[float] | Tensor, what: str) -> list[float]:
     """Any row of numbers as a list of floats; NaN stays."""
@@ -52,8 +54,8 @@ def positive(values: Iterable[float], what: str) -> None:
         raise ValueError(f"a logarithmic axis shows positive values only; {what} {lowest:g}")
 
 
-def probabilities_of(logits: Tensor, what: str = "logits") -> Tensor:
-    """The softmax over all ids, (V,) -> (V,) float64, of logits of which some, not all, may be removed (-inf)."""
+def stage_of(name: str, logits: Tensor, what: str = "logits") -> Stage:
+    """Logits as a stage of a trace, which knows their probabilities. Some, not all, may be removed (-inf)."""
     if not isinstance(logits, Tensor) or logits.dim() != 1 or not logits.is_floating_point() or not len(logits):
         got = f"{logits.dtype} of {tuple(logits.shape)}" if isinstance(logits, Tensor) else repr(logits)
         raise ValueError(f"{what} are floating-point numbers, one an id, (V,); got {got}")
@@ -61,4 +63,9 @@ def probabilities_of(logits: Tensor, what: str = "logits") -> Tensor:
         raise ValueError(f"{what} are finite, or -inf for a removed id; some are NaN or +inf")
     if bool((logits == -torch.inf).all()):
         raise ValueError(f"{what} leave nothing to choose from: every id is removed (-inf)")
-    return logits.detach().cpu().double().softmax(dim=-1)
+    return Stage(name, logits.detach().cpu(), chosen=0)
+
+
+def probabilities_of(logits: Tensor, what: str = "logits") -> Tensor:
+    """The softmax over all ids, (V,) -> (V,) float64, of logits of which some, not all, may be removed (-inf)."""
+    return stage_of("", logits, what).probabilities

@@ -11,14 +11,15 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from ..legible import bar, padded, visible
-from .inputs import probabilities_of
+from ..trace import Stage
+from .inputs import stage_of
 from .picture import Picture
 from .style import FILL, GREY, INK, SMALL, house, label, new_figure, percent, quoted, wrapped
 
 _PER_ROW = 4  # panels side by side
 
 
-class _Stage(NamedTuple):
+class _Panel(NamedTuple):
     """What one panel shows: a share for each named id, then that of all others together where there are any."""
 
     name: str
@@ -28,13 +29,17 @@ class _Stage(NamedTuple):
 
 
 def next_token_bars(
-    stages: Iterable[tuple[str, Tensor]], names: Callable[[int], str], *, top: int = 8, chosen: int | None = None
+    stages: Iterable[Stage | tuple[str, Tensor]],
+    names: Callable[[int], str],
+    *,
+    top: int = 8,
+    chosen: int | None = None,
 ) -> Picture:
     """The probabilities of the next token, a panel a stage: how each processor changes them.
 
         share of id i in a stage = softmax(logits)_i over all V ids
 
-    stages   name and logits (V,) of each, in the order in which they acted; `StepTrace.stages` is such a list
+    stages   name and logits (V,) of each, in the order in which they acted; or the stages of a `StepTrace`
     names    id -> text
     top      how many ids have a bar: the likeliest in the first stage, of equals the lower, the same in all panels;
              all others share one more bar
@@ -43,16 +48,16 @@ def next_token_bars(
     A removed id (-inf) has a hatched outline as long as its probability before it was removed. Raises ValueError for
     no stages, logits that are no row of numbers or of different lengths, top below 1, chosen outside of the vocabulary.
     """
-    rows = [(str(name), logits) for name, logits in stages]
+    rows = [one if isinstance(one, Stage) else stage_of(str(one[0]), one[1], _what(one[0])) for one in stages]
     if not rows:
         raise ValueError("there is nothing to draw: no stages")
     if top < 1:
         raise ValueError(f"top is a number of tokens, at least 1; got {top}")
-    n_vocab = len(probabilities_of(rows[0][1], f"the logits of stage {rows[0][0]!r}"))
+    n_vocab = rows[0].n_vocab
     if chosen is not None and not 0 <= chosen < n_vocab:
         raise ValueError(f"the chosen id lies between 0 and {n_vocab - 1}; got {chosen}")
 
-    order: list[int] = rows[0][1].sort(descending=True, stable=True).indices.tolist()
+    order: list[int] = rows[0].logits.sort(descending=True, stable=True).indices.tolist()
     ids = order[:top] + ([chosen] if chosen is not None and chosen not in order[:top] else [])
     if len(ids) == n_vocab - 1:  # a single other id can as well have its name
         ids = order
@@ -60,7 +65,7 @@ def next_token_bars(
     others[ids] = False
     n_others = int(others.sum())
     labels = [visible(str(names(id))) for id in ids] + ([f"{n_others:,} other tokens"] if n_others else [])
-    drawn = [_stage(name, logits, ids, others) for name, logits in rows]
+    drawn = [_panel(stage, ids, others) for stage in rows]
     marked = ids.index(chosen) if chosen is not None else None
 
     with house():
@@ -98,19 +103,25 @@ def next_token_bars(
     return Picture(figure, _alt(drawn, labels, marked, n_vocab, len(ids)), _text(drawn, labels, marked))
 
 
-def _stage(name: str, logits: Tensor, ids: list[int], others: Tensor) -> _Stage:
-    share = probabilities_of(logits, f"the logits of stage {name!r}")
-    if len(share) != len(others):
-        raise ValueError(f"all stages have the same ids; {name!r} has {len(share)}, the first stage {len(others)}")
-    off = logits.detach().cpu() == -torch.inf
+def _what(name: str) -> str:
+    return f"the logits of stage {name!r}"
+
+
+def _panel(stage: Stage, ids: list[int], others: Tensor) -> _Panel:
+    if stage.n_vocab != len(others):
+        raise ValueError(
+            f"all stages have the same ids; {stage.name!r} has {stage.n_vocab}, the first stage {len(others)}"
+        )
+    share = stage.probabilities
+    off = stage.logits == -torch.inf
     shares, removed = share[ids].tolist(), off[ids].tolist()
     if bool(others.any()):
         shares.append(float(share[others].sum()))
         removed.append(bool(off[others].all()))
-    return _Stage(name, shares, removed, int((~off).sum()))
+    return _Panel(stage.name, shares, removed, stage.kept)
 
 
-def _draw(axes: Axes, stage: _Stage, before: list[float], marked: int | None, others: bool) -> None:
+def _draw(axes: Axes, stage: _Panel, before: list[float], marked: int | None, others: bool) -> None:
     """One stage: a bar a token, a hatched outline for each that is removed, the percentage beside it."""
     drawn = axes.barh(range(len(stage.shares)), stage.shares, height=0.72, color=FILL)
     if others:
@@ -132,7 +143,7 @@ def _draw(axes: Axes, stage: _Stage, before: list[float], marked: int | None, ot
         )
 
 
-def _alt(stages: list[_Stage], labels: list[str], marked: int | None, n_vocab: int, n_named: int) -> str:
+def _alt(stages: list[_Panel], labels: list[str], marked: int | None, n_vocab: int, n_named: int) -> str:
     """What each stage leaves, and its likeliest token."""
     parts = []
     for stage in stages:
@@ -148,7 +159,7 @@ def _alt(stages: list[_Stage], labels: list[str], marked: int | None, n_vocab: i
     return alt
 
 
-def _text(stages: list[_Stage], labels: list[str], marked: int | None) -> str:
+def _text(stages: list[_Panel], labels: list[str], marked: int | None) -> str:
     lines = []
     for stage in stages:
         lines.append(padded(f"{stage.name} ({stage.left:,} ids left)", 80).rstrip())

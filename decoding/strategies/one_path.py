@@ -21,7 +21,7 @@ from ..core import (
     ragged,
     widen,
 )
-from ..trace import StepTrace
+from ..trace import record
 from .processed import blame, process
 
 
@@ -42,7 +42,7 @@ class _Batch:
         numbers = numbers.to(self.prefix.ids.device)
         self.rows = [self.rows[r] for r in kept]
         self.prefix = self.prefix.select(numbers)
-        self.states = [tuple(part[numbers] for part in state) for state in self.states]
+        self.states = [tuple(part[numbers.to(part.device)] for part in state) for state in self.states]
 
 
 def one_path(
@@ -92,7 +92,8 @@ def one_path(
         chosen = choose(processed, batch.prefix)  # (R,)
         model_logprobs = _logprobs(stages[0].logits, chosen)
         processed_logprobs = _logprobs(processed, chosen) if processors else model_logprobs
-        batch.prefix = batch.prefix.append(chosen)
+        before = batch.prefix
+        batch.prefix = before.append(chosen)
 
         staying = []
         for r, (row, id) in enumerate(zip(batch.rows, chosen.tolist(), strict=True)):
@@ -100,7 +101,7 @@ def one_path(
             reason = ends(row)
             if reason is None:
                 staying.append(r)
-            trace = StepTrace(tuple(stage.of_row(r) for stage in stages), id) if limits.trace else None
+            trace = record(stages, id, before, r) if limits.trace else None
             yield Step(row, (id,), (model_logprobs[r],), (processed_logprobs[r],), reason, trace)
 
         batch.select(staying)

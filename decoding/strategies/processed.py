@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..core import Chance, LanguageModel, Limits, Prefix, Processor, State, Step
-from ..trace import Stage
 
 
 class ProcessedStrategy:
@@ -18,12 +19,21 @@ class ProcessedStrategy:
         for processor in processors:
             if not isinstance(processor, Processor):
                 raise ValueError(f"{type(self).__name__} takes processors such as TopP(0.9); got {processor!r}")
+        for one, other in combinations(processors, 2):
+            if one.purpose is not None and one.purpose == other.purpose:
+                raise ValueError(
+                    f"{one!r} and {other!r} would toss the same coin, as noise is keyed by what it is for; take one"
+                )
         self.processors = processors
 
     def run(
         self, model: LanguageModel, prompts: Sequence[Sequence[int]], limits: Limits, chance: Chance
     ) -> Iterator[Step]:
         """See `Strategy`."""
+        raise NotImplementedError
+
+    def choice_logprobs(self, logits: Tensor) -> Tensor:
+        """How likely it is to take each id, natural logarithms (R, V), given the processed logits (R, V)."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -38,27 +48,39 @@ class ProcessedStrategy:
         return hash((type(self), self.processors))
 
 
+class Stage(NamedTuple):
+    """The logits of a batch, and the processor that left them so; None for the model."""
+
+    processor: Processor | None
+    logits: Tensor  # (R, V)
+
+
 def process(
     logits: Tensor, prefix: Prefix, processors: Sequence[Processor], states: Sequence[State], chance: Chance
 ) -> tuple[list[Stage], list[State]]:
     """Let the processors act one after another: the logits (R, V) before, after each of them, and their new states."""
-    stages = [Stage("model", logits)]
+    stages = [Stage(None, logits)]
     after: list[State] = []
     for processor, state in zip(processors, states, strict=True):
         logits, state = processor.step(logits, prefix, state, chance)
-        stages.append(Stage(repr(processor), logits))
+        stages.append(Stage(processor, logits))
         after.append(state)
     return stages, after
 
 
 def blame(stages: Sequence[Stage]) -> tuple[int, str] | None:
-    """The first row that the stages left without a distribution, and who did it; None where all have one."""
-    best = torch.stack([stage.logits.amax(dim=-1) for stage in stages])  # (stages, R); NaN where any logit is
+    """The first row that the stages left without a distribution, and who did it; None where all have one.
+
+    To look at the last stage alone would not do: a truncation may remove the NaN that an earlier stage made.
+    """
+    changed = [n for n, stage in enumerate(stages) if n == 0 or stage.logits is not stages[n - 1].logits]
+    best = torch.stack([stages[n].logits.amax(dim=-1) for n in changed])  # (changed, R); NaN where any logit is
     if bool(best.isfinite().all()):
         return None
     row = int((~best.isfinite()).any(dim=0).nonzero()[0])
-    guilty = int((~best[:, row].isfinite()).nonzero()[0])
-    who = "the model" if guilty == 0 else stages[guilty].name
-    if best[guilty, row] == -torch.inf:
+    first = int((~best[:, row].isfinite()).nonzero()[0])
+    guilty = stages[changed[first]].processor
+    who = "the model" if guilty is None else repr(guilty)
+    if best[first, row] == -torch.inf:
         return row, f"{who} removed every id that was left; at least one has to stay"
     return row, f"{who} gave logits that are NaN or infinite; a wider dtype may help"
