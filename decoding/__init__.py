@@ -1,6 +1,7 @@
 """Decoding: logits -> text. It imports nothing from `gpt2`: any `LanguageModel` will do."""
 
 from .chance import Enumerate, Gumbel, InverseCDF, Multinomial
+from .compare import Comparison, compare
 from .core import Chance, LanguageModel, Limits, Prefix, Processor, Purpose, Session, Step, Strategy
 from .generate import GeneratedIds, Generation, Piece, generate, generate_ids, stream
 from .law import law
@@ -37,7 +38,7 @@ from .score import Score, score
 from .strategies import Greedy, Sample
 from .tokenizer import Tokenizer
 from .toy import TableModel
-from .trace import StepTrace
+from .trace import StepTrace, Trace
 from .uncached import Uncached
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "BanSequences",
     "BanWords",
     "Chance",
+    "Comparison",
     "DynamicTemperature",
     "Enumerate",
     "EpsilonCutoff",
@@ -89,8 +91,10 @@ __all__ = [
     "TopK",
     "TopNSigma",
     "TopP",
+    "Trace",
     "TypicalP",
     "Uncached",
+    "compare",
     "generate",
     "generate_ids",
     "law",

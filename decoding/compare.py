@@ -1,0 +1,141 @@
+"""Several strategies on one prompt, with the same random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from .chance import Gumbel, fresh_seed
+from .core import Chance, LanguageModel, Limits, Step, Strategy
+from .generate import Draw, Generation, generate
+from .measures import Measure, distinct, entropy, mean_entropy, mean_logprob, over_texts, repetition
+from .tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one strategy wrote.
+
+    samples       its texts
+    measures      "log-probability" and "entropy" of the model (means over the ids of a text, then over the texts),
+                  "distinct-1" to "distinct-3" of all texts together, "repetition-4" and "ids" (means over the texts)
+    parts_at      where each sample parts from the one of the same number of the first strategy: how many ids are the
+                  same before; None where all are
+    """
+
+    strategy: Strategy
+    samples: list[Generation]
+    measures: dict[str, Measure]
+    parts_at: list[int | None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The results of several strategies by name, and the seed that repeats them."""
+
+    prompt: str
+    seed: int
+    results: dict[str, Result]
+
+
+def compare(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    strategies: Mapping[str, Strategy] | Sequence[Strategy],
+    *,
+    max_new_tokens: int | None,
+    num_samples: int = 20,
+    seed: int | None = None,
+    draw: Draw = Gumbel,
+    stop: Sequence[str] = (),
+) -> Comparison:
+    """Continue one prompt with each strategy, and measure the texts.
+
+    >>> compare(model, tokenizer, "Once upon a time", {"all": Sample(), "top-p": Sample(TopP(0.9))}, max_new_tokens=40)
+
+    strategies       {name: strategy}, or a list, whose names are what the strategies print as
+    num_samples      how many texts each of them writes; the other parameters are those of `generate`
+
+    Every strategy gets the same seed and sample numbers. So with `Gumbel`, the default, all draw with the same noise: a
+    text differs from its namesake only from where the strategies want different ids on, and measures differ by less
+    chance than those of independent samples would (common random numbers). Raises ValueError, in words, for whatever
+    cannot be done.
+    """
+    named = _named(strategies)
+    seed = fresh_seed() if seed is None else seed
+    results: dict[str, Result] = {}
+    first: list[Generation] | None = None
+    for name, strategy in named.items():
+        measured = _Measured(strategy)
+        samples = generate(
+            model,
+            tokenizer,
+            prompt,
+            measured,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            draw=draw,
+            stop=stop,
+            num_samples=num_samples,
+        )
+        if not all(sample.ids for sample in samples):
+            raise ValueError(
+                f"the prompt fills the model's {model.n_positions} positions and leaves no room for a text; shorten it"
+            )
+        first = samples if first is None else first
+        parts_at = [parts_after(a.ids, b.ids) for a, b in zip(first, samples, strict=True)]
+        results[name] = Result(strategy, samples, _measures(samples, measured.entropies), parts_at)
+    return Comparison(prompt, seed, results)
+
+
+def parts_after(ids: Sequence[int], others: Sequence[int]) -> int | None:
+    """How many ids two texts have in common before they part; None where they are equal."""
+    if list(ids) == list(others):
+        return None
+    same = (n for n, (one, other) in enumerate(zip(ids, others, strict=False)) if one != other)
+    return next(same, min(len(ids), len(others)))
+
+
+def _named(strategies: Mapping[str, Strategy] | Sequence[Strategy]) -> dict[str, Strategy]:
+    if isinstance(strategies, Mapping):
+        named = dict(strategies)
+    elif isinstance(strategies, (list, tuple)):
+        named = {repr(strategy): strategy for strategy in strategies}
+        if len(named) < len(strategies):
+            raise ValueError("two of the strategies print the same; give them names: {name: strategy}")
+    else:
+        raise ValueError(f"several strategies are needed, as {{name: strategy}} or as a list; got {strategies!r}")
+    if not named:
+        raise ValueError("there is no strategy to compare: give at least one")
+    return named
+
+
+class _Measured:
+    """A strategy that notes how unsure the model is in each step. Traces, which tell, are large, and are dropped."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        if isinstance(strategy, type) or not callable(getattr(strategy, "run", None)):
+            raise ValueError(f"a strategy is needed, such as Greedy() or Sample(TopP(0.9)); got {strategy!r}")
+        self.strategy = strategy
+        self.entropies: dict[int, list[float]] = {}  # of each row
+
+    def run(
+        self, model: LanguageModel, prompts: Sequence[Sequence[int]], limits: Limits, chance: Chance
+    ) -> Iterator[Step]:
+        for step in self.strategy.run(model, prompts, replace(limits, trace=True), chance):
+            if step.trace is not None:
+                by_model = step.trace.stages[0].logits  # (V,)
+                self.entropies.setdefault(step.row, []).append(float(entropy(by_model)))
+            yield step._replace(trace=None)
+
+
+def _measures(samples: Sequence[Generation], entropies: Mapping[int, Sequence[float]]) -> dict[str, Measure]:
+    texts = [sample.ids for sample in samples]
+    return {
+        "log-probability": over_texts([mean_logprob(sample.model_logprobs) for sample in samples]),
+        "entropy": over_texts([mean_entropy(entropies[row]) for row in range(len(samples))]),
+        **{f"distinct-{n}": Measure(distinct(texts, n)) for n in (1, 2, 3)},
+        "repetition-4": over_texts([repetition(text, 4) for text in texts]),
+        "ids": over_texts([float(len(text)) for text in texts]),
+    }
