@@ -1,4 +1,4 @@
-"""Continue one prompt and print what comes: as text, as JSON, or as tables of probabilities."""
+"""Continue one prompt and print what comes: as text, as JSON, as tables, or explained."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from decoding import Chance, Limits, Piece, Strategy, Tokenizer, stream
 from decoding.chance import fresh_seed
 from decoding.text import Stops
+from decoding.trace import StepTrace
 from gpt2 import GPT2
 from scripts.console import probability_table, write
+from scripts.explanation import explanation
 from scripts.paint import Paint
 
 
@@ -119,10 +121,21 @@ class TablePrinter(TextPrinter):
 
     def piece(self, text: Text, number: int, piece: Piece) -> None:
         if piece.step.trace is not None:
-            write(probability_table(piece.step.trace, number, self.tokenizer, self.paint) + "\n\n")
+            write(self.block(piece.step.trace, number) + "\n\n")
 
     def end(self, text: Text) -> None:
         write(self.prompt(text) + text.text + "\n")
+
+    def block(self, trace: StepTrace, number: int) -> str:
+        """What is printed of one step, counted from 1."""
+        return probability_table(trace, number, self.tokenizer, self.paint)
+
+
+class ExplainPrinter(TablePrinter):
+    """What each processor did in each step and why, and the whole text after the last."""
+
+    def block(self, trace: StepTrace, number: int) -> str:
+        return explanation(trace, number, self.tokenizer, self.paint)
 
 
 class JsonPrinter:

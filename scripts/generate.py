@@ -2,161 +2,68 @@
 """Continue a prompt with GPT-2.
 
     generate.py "Once upon a time"
-    generate.py "Once upon a time" --strategy sample --temperature 0.8 --top-p 0.95 --num-samples 3 --seed 7
+    generate.py "Once upon a time" --strategy sample --top-p 0.95 --num-samples 3
+    generate.py "Once upon a time" --repetition-penalty 1.3 --explain
     echo "Once upon a time" | generate.py --model storybook --quiet
-    generate.py                        (asks for a prompt, again and again)
+    generate.py                   (asks for a prompt, again and again)
+    generate.py --list            (all strategies and processors, their rules and papers)
 
-Temperature, top-k and top-p act in the order in which they are written.
+Processors act in the order in which they are written.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a clone, from any folder
 
-from scripts import command
+from scripts import chain, command
 from scripts.command import Parser, run_command
+from scripts.options import add_model, add_texts, build_draw, load_model, read_prompt, stops
 
 if TYPE_CHECKING:
-    from decoding import Chance, Processor, Strategy, Tokenizer
+    from decoding import Strategy
     from gpt2 import GPT2
-    from scripts.answer import Request, Text
+    from scripts.answer import JsonPrinter, Request, Text, TextPrinter
 
-DEFAULT_MODEL, BUNDLED_MODEL = "gpt2", "storybook"
 NAME = "generate.py"
-
-
-# -- options ----------------------------------------------------------------------------------------------------------
-
-
-class InOrder(argparse.Action):
-    """Collects processors in the order in which their options are written."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        namespace.processors = [*namespace.processors, (self.dest, values)]
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(NAME, __doc__)
+    parser.usage = f"{NAME} [PROMPT] [options]"
     parser.add_argument("prompt", nargs="?", help="the text to continue; without it, standard input")
-    parser.set_defaults(processors=[])
-
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--model",
-        metavar="NAME",
-        help="gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2, storybook (bundled), a directory, or owner/name "
-        "on the Hugging Face Hub. Without it: gpt2, and storybook where the Hub is out of reach",
-    )
-    model.add_argument("--revision", help="a branch, tag or commit of the model on the Hub")
-    model.add_argument("--device", default="cpu", help="cpu (the default), cuda, mps, ...")
-    model.add_argument(
-        "--dtype", default="float32", choices=["float32", "bfloat16", "float16", "float64"], help="default: float32"
-    )
+    add_model(parser)
 
     decoding = parser.add_argument_group("decoding")
     decoding.add_argument(
-        "--strategy", default="greedy", choices=["greedy", "sample"], help="how ids are chosen; default: greedy"
+        "--strategy", default="greedy", choices=list(chain.STRATEGIES), help="how ids are chosen; default: greedy"
     )
-    decoding.add_argument(
-        "--temperature", type=float, action=InOrder, metavar="T", help="divide the logits by T; 0 is greedy"
-    )
-    decoding.add_argument("--top-k", type=int, action=InOrder, metavar="K", help="keep the K likeliest ids")
-    decoding.add_argument(
-        "--top-p", type=float, action=InOrder, metavar="P", help="keep the smallest set of ids with probability P"
-    )
-    decoding.add_argument(
-        "--max-new-tokens", type=int, default=40, metavar="N", help="the most ids to add; default: 40"
-    )
-    decoding.add_argument("--num-samples", type=int, default=1, metavar="N", help="how many texts; default: 1")
-    decoding.add_argument("--seed", type=int, help="repeat a run; without it a new one is drawn and shown")
-    decoding.add_argument(
-        "--draw",
-        default="gumbel",
-        choices=["gumbel", "inverse-cdf", "multinomial"],
-        help="how random choices are made; default: gumbel",
-    )
-    decoding.add_argument(
-        "--stop",
-        action="append",
-        default=[],
-        metavar="TEXT",
-        help="end before this text; may be given several times; \\n, \\t and \\\\ stand for newline, tab and "
-        "backslash; write --stop=-- for one that begins with a dash",
-    )
+    add_texts(decoding, num_samples=1)
+    chain.add_processors(parser)
 
     output = parser.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="print one JSON object a sample, on a line of its own")
-    output.add_argument("--show-probabilities", action="store_true", help="print each step's best candidates")
-    output.add_argument("--quiet", action="store_true", help="print the new text only, and no notes")
-    options = parser.parse_args(arguments)
-    if options.json and options.show_probabilities:
-        parser.error("--json and --show-probabilities are two forms of output; choose one")
-    return options
-
-
-def build_strategy(options: argparse.Namespace) -> Strategy:
-    from decoding import Greedy, Sample, Temperature, TopK, TopP
-
-    kinds: dict[str, Callable[[Any], Processor]] = {"temperature": Temperature, "top_k": TopK, "top_p": TopP}
-    processors = [kinds[kind](value) for kind, value in options.processors]
-    return {"greedy": Greedy, "sample": Sample}[options.strategy](*processors)
-
-
-def build_draw(options: argparse.Namespace) -> Callable[[int], Chance]:
-    from decoding import Gumbel, InverseCDF, Multinomial
-
-    draws: dict[str, Callable[[int], Chance]] = {
-        "gumbel": Gumbel,
-        "inverse-cdf": InverseCDF,
-        "multinomial": Multinomial,
+    forms = {
+        "--json": "print one JSON object a sample, on a line of its own",
+        "--show-probabilities": "print each step's best candidates",
+        "--explain": "print what each processor did in each step, and why",
+        "--list": "print all strategies and processors with rule and paper, and nothing else",
     }
-    return draws[options.draw]
+    for form, help in forms.items():
+        output.add_argument(form, action="store_true", help=help)
+    output.add_argument("--quiet", action="store_true", help="print the new text only, and no notes")
 
-
-def unescape(stop: str) -> str:
-    """\\n, \\t and \\\\ as newline, tab and backslash: not every shell lets one type them."""
-    return re.sub(r"\\([nt\\])", lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), stop)
-
-
-# -- model and prompts ------------------------------------------------------------------------------------------------
-
-
-def load_model(options: argparse.Namespace) -> GPT2:
-    """The model that was asked for. Only where none was named may the bundled one stand in."""
-    import torch
-
-    from gpt2 import GPT2, HubUnreachableError
-
-    dtype = getattr(torch, options.dtype)
-
-    def load(name: str, revision: str | None) -> GPT2:
-        return GPT2.from_pretrained(name, revision=revision, dtype=dtype, device=options.device)
-
-    if options.model is not None:
-        return load(options.model, options.revision)
-    try:
-        return load(DEFAULT_MODEL, options.revision)
-    except HubUnreachableError as error:
-        note(f"{DEFAULT_MODEL} is out of reach ({error.reason}): the bundled {BUNDLED_MODEL} speaks instead")
-        return load(BUNDLED_MODEL, None)
-
-
-def read_prompt(options: argparse.Namespace, tokenizer: Tokenizer) -> str:
-    """The prompt of the command line, or all of standard input. What is no text is refused before a model is loaded."""
-    from decoding.core import check_not_empty
-
-    prompt = read_standard_input() if options.prompt is None else str(options.prompt)
-    check_not_empty(tokenizer.encode(prompt))
-    return prompt
+    options = parser.parse_args(chain.with_negative_values(arguments))
+    chosen = [form for form in forms if getattr(options, form.removeprefix("--").replace("-", "_"))]
+    if len(chosen) > 1:
+        parser.error(f"{' and '.join(chosen)} are different forms of output; choose one")
+    return options
 
 
 def ask() -> Iterator[str]:
@@ -176,41 +83,32 @@ def ask() -> Iterator[str]:
             yield prompt
 
 
-def read_standard_input() -> str:
-    """All of it, less the one newline that `echo` and editors add."""
-    content = sys.stdin.buffer.read()
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"standard input is not UTF-8: byte {error.start} is 0x{content[error.start]:02x}; convert it first"
-        ) from error
-    return text.removesuffix("\n").removesuffix("\r")
-
-
-# -- main -------------------------------------------------------------------------------------------------------------
-
-
 def run(options: argparse.Namespace) -> int:
+    if options.list:
+        from scripts.catalogue import catalogue
+        from scripts.paint import Paint
+
+        print(catalogue(Paint(sys.stdout)))
+        return 0
     if options.quiet:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from decoding import Tokenizer
     from scripts.answer import JsonPrinter, Request, TablePrinter, TextPrinter, answer
 
+    tokenizer = Tokenizer()
     request = Request(
-        strategy=build_strategy(options),
+        strategy=chain.build_strategy(options.strategy, options.processors, tokenizer),
         draw=build_draw(options),
         seed=options.seed,
         max_new_tokens=options.max_new_tokens,
         num_samples=options.num_samples,
-        stop=[unescape(stop) for stop in options.stop],
+        stop=stops(options),
     )
     request.check()
-    tokenizer = Tokenizer()
     conversation = options.prompt is None and sys.stdin.isatty()
-    prompts = ask() if conversation else iter([read_prompt(options, tokenizer)])
-    model = load_model(options)
-    if not options.quiet and expects_sampling(options):
+    prompts = ask() if conversation else iter([read_prompt(options.prompt, tokenizer)])
+    model = load_model(options, NAME)
+    if not options.quiet and expects_sampling(options, request.strategy):
         note("greedy decoding always takes the likeliest id, which these options do not change; try --strategy sample")
 
     printer: TextPrinter | JsonPrinter
@@ -218,6 +116,10 @@ def run(options: argparse.Namespace) -> int:
         printer = JsonPrinter(model)
     elif options.show_probabilities:
         printer = TablePrinter(request, tokenizer, quiet=options.quiet)
+    elif options.explain:
+        from scripts.answer import ExplainPrinter
+
+        printer = ExplainPrinter(request, tokenizer, quiet=options.quiet)
     else:
         printer = TextPrinter(request, quiet=options.quiet)
 
@@ -231,23 +133,32 @@ def run(options: argparse.Namespace) -> int:
             note(str(error))
             continue
         if not options.quiet and not options.json:
-            note(summary(texts, options, request, model, time.perf_counter() - started))
+            note(summary(texts, request, model, time.perf_counter() - started))
         if not conversation and any(text.finish_reason == "interrupted" for text in texts):
             raise KeyboardInterrupt
     return 0
 
 
-def summary(texts: list[Text], options: argparse.Namespace, request: Request, model: GPT2, seconds: float) -> str:
+def summary(texts: list[Text], request: Request, model: GPT2, seconds: float) -> str:
     count = sum(len(text.ids) for text in texts)
     reasons = ", ".join(dict.fromkeys(text.finish_reason for text in texts))
-    seed = "" if options.strategy == "greedy" else f", seed {texts[0].seed}"
+    seed = f", seed {texts[0].seed}" if draws(request.strategy) else ""
     name = model.source.name if model.source else "model"
     return f"{name}, {request.strategy}{seed}: {count} id{'s' * (count != 1)} in {seconds:.1f} s ({reasons})"
 
 
-def expects_sampling(options: argparse.Namespace) -> bool:
+def draws(strategy: Strategy) -> bool:
+    """Whether it makes random choices: greedy decoding only where a processor does."""
+    from decoding import Greedy
+
+    return not isinstance(strategy, Greedy) or any(processor.purpose is not None for processor in strategy.processors)
+
+
+def expects_sampling(options: argparse.Namespace, strategy: Strategy) -> bool:
     """Whether greedy decoding was asked for with options that change nothing about it."""
-    return options.strategy == "greedy" and bool(options.processors or options.num_samples > 1)
+    idle = bool(options.processors) and not chain.changes_greedy(options.processors)
+    same = options.num_samples > 1 and not draws(strategy)
+    return options.strategy == "greedy" and (idle or same)
 
 
 def main(arguments: Sequence[str]) -> int:

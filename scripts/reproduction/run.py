@@ -47,14 +47,8 @@ _WORDS = {
     "constrained_beam": "constrained beam search",
     "exhaustive_tree": "exhaustive search",
     "contrastive": "contrastive search",
-    "repetition_penalty": "the repetition penalty",
-    "no_repeat_ngram": "a ban on repeated n-grams",
-    "bad_words": "banned words",
-    "min_p": "min-p",
-    "epsilon_cutoff": "the epsilon cutoff",
     "guidance": "classifier-free guidance",
     "hf_watermark": "the watermark of transformers",
-    "forced_eos": "a forced end of the text",
 }
 
 Verdict = Literal["pass", "differs", "fail", "waits"]

@@ -7,7 +7,24 @@ from typing import Any
 
 import torch
 
-from decoding import Greedy, Gumbel, Multinomial, Processor, Sample, Strategy, Temperature, TopK, TopP, generate_ids
+from decoding import (
+    BanSequences,
+    EpsilonCutoff,
+    Force,
+    Greedy,
+    Gumbel,
+    MinP,
+    Multinomial,
+    NoRepeatNGram,
+    Processor,
+    RepetitionPenalty,
+    Sample,
+    Strategy,
+    Temperature,
+    TopK,
+    TopP,
+    generate_ids,
+)
 from decoding.generate import Draw, GeneratedIds
 from gpt2 import GPT2
 
@@ -18,17 +35,23 @@ Got = dict[str, Any]
 
 # What the facts call a processor -> how it is built from the fact's settings. One that is missing here does not exist
 # yet: facts that want it wait for it.
-PROCESSORS: dict[str, Callable[[dict[str, Any]], Processor]] = {
-    "temperature": lambda settings: Temperature(settings["value"]),
-    "top_k": lambda settings: TopK(settings["value"]),
-    "top_p": lambda settings: TopP(settings["value"]),
+PROCESSORS: dict[str, Callable[[dict[str, Any], Fact], Processor]] = {
+    "temperature": lambda settings, fact: Temperature(settings["value"]),
+    "top_k": lambda settings, fact: TopK(settings["value"]),
+    "top_p": lambda settings, fact: TopP(settings["value"]),
+    "min_p": lambda settings, fact: MinP(settings["value"]),
+    "epsilon_cutoff": lambda settings, fact: EpsilonCutoff(settings["value"]),
+    "repetition_penalty": lambda settings, fact: RepetitionPenalty(settings["penalty"]),
+    "no_repeat_ngram": lambda settings, fact: NoRepeatNGram(settings["size"]),
+    "bad_words": lambda settings, fact: BanSequences(settings["ids"]),
+    "forced_eos": lambda settings, fact: Force({fact.max_new_tokens - 1: settings["id"]}),
 }
 ANY_SEED = 0  # where the fact says that the draw does not matter
 
 
 def processors(fact: Fact) -> list[Processor]:
     """The processors of a fact, in its order."""
-    return [PROCESSORS[settings["name"]](settings) for settings in fact.run.get("processors", [])]
+    return [PROCESSORS[settings["name"]](settings, fact) for settings in fact.run.get("processors", [])]
 
 
 # -- greedy and sampled texts -----------------------------------------------------------------------------------------

@@ -351,7 +351,7 @@ def known(id: str) -> Fact:
     ("id", "waits_for"),
     [
         ("S-beam-2", "beam search, not built yet"),
-        ("S-sample-min_p", "min-p, not built yet"),  # of two processors the one that is missing
+        ("S-greedy-guidance", "classifier-free guidance, not built yet"),  # a processor that is missing
         ("A-hf-sample-seed0", "a CUDA device: --device cuda"),
         ("A-hf-flash-attn-0", "a CUDA device: --device cuda"),
         ("D-hf-wikitext2-stride512", "the text: --wikitext FILE"),

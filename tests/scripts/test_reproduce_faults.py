@@ -18,7 +18,17 @@ import pytest
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from decoding import Temperature, Tokenizer, TopP
+from decoding import (
+    BanSequences,
+    EpsilonCutoff,
+    Force,
+    MinP,
+    NoRepeatNGram,
+    RepetitionPenalty,
+    Temperature,
+    Tokenizer,
+    TopP,
+)
 from gpt2 import GPT2
 from gpt2.hub import locate
 from gpt2.model import MLP
@@ -39,13 +49,15 @@ SCORES, BATCH_SCORES = {"S-scores-percent"}, {"S-scores-batch"}
 UNCACHED_IDS = {"S-forward-35", "S-greedy-retokenised"}
 CACHED_IDS = {"S-greedy-eos", "S-sample-top_p-0.1", "S-sample-warm"}
 BATCH_IDS = {"S-greedy-batch-2"}
-DRAWN = {"S-sample-all-three"}  # soft: with the numbers of a generator
+PENALISED = {"S-greedy-repetition-penalty"}
+BANNED = {"S-greedy-no-repeat-ngram", "S-greedy-bad-words", "S-greedy-forced-eos"}
+DRAWN = {"S-sample-all-three", "S-sample-min_p", "S-sample-epsilon_cutoff"}  # soft: with the numbers of a generator
 WEIGHTS = {"S-values-h.3.attn.c_proj"}
 ENCODINGS = {"S-encode-passage", "S-encode-odd"}
 FILES = {"S-config", "S-parameters", "S-tensors"}
 
 NUMBERS = ONE_ID | PASSES | LOSSES | PERPLEXITY | STEP | SCORES | BATCH_SCORES  # what the network gives, to some digits
-WRITTEN = CACHED_IDS | BATCH_IDS | DRAWN  # ids only. They may outlive a small mistake
+WRITTEN = CACHED_IDS | BATCH_IDS | PENALISED | BANNED | DRAWN  # ids only. They may outlive a small mistake
 IDS = UNCACHED_IDS | WRITTEN
 EVERYTHING = NUMBERS | IDS | WEIGHTS | ENCODINGS | FILES
 
@@ -183,6 +195,32 @@ def top_p_keeps_one_more(patch: pytest.MonkeyPatch, bench: Bench) -> None:
     patch.setattr(TopP, "process", mutated(TopP.process, ("m = 1 + (", "m = 2 + (")))
 
 
+def min_p_of_the_whole(patch: pytest.MonkeyPatch, bench: Bench) -> None:
+    """Compared with 1 instead of the best probability."""
+    patch.setattr(MinP, "process", lambda self, logits, prefix: EpsilonCutoff(self.p).process(logits, prefix))
+
+
+def penalty_that_only_divides(patch: pytest.MonkeyPatch, bench: Bench) -> None:
+    """Which makes ids with negative logits likelier."""
+    change = ("(logits / self.penalty).where(logits > 0, logits * self.penalty)", "logits / self.penalty")
+    patch.setattr(RepetitionPenalty, "process", mutated(RepetitionPenalty.process, change))
+
+
+def n_grams_one_longer(patch: pytest.MonkeyPatch, bench: Bench) -> None:
+    change = ("before = self.n - 1", "before = self.n")
+    patch.setattr(NoRepeatNGram, "_completions", mutated(NoRepeatNGram._completions, change))
+
+
+def last_ids_always_banned(patch: pytest.MonkeyPatch, bench: Bench) -> None:
+    """Of a banned sequence its last id, whatever stands before it."""
+    change = ("if ends_with(ids, sequence[:-1])", "")
+    patch.setattr(BanSequences, "_completions", mutated(BanSequences._completions, change))
+
+
+def forced_one_step_early(patch: pytest.MonkeyPatch, bench: Bench) -> None:
+    patch.setattr(Force, "process", mutated(Force.process, ("prefix.steps.tolist()", "(prefix.steps + 1).tolist()")))
+
+
 # -- mistakes in the machinery, and in the tokenizer ------------------------------------------------------------------
 
 
@@ -248,6 +286,11 @@ CASES = [
     Case(temperature_twice, {"S-sample-warm"} | DRAWN),
     Case(top_p_keeps_one_fewer, {"S-forward-probabilities"}, may=DRAWN),
     Case(top_p_keeps_one_more, {"S-forward-probabilities", "S-sample-top_p-0.1", "S-sample-warm"}, may=DRAWN),
+    Case(min_p_of_the_whole, {"S-sample-min_p"}, may=DRAWN - {"S-sample-min_p"}),
+    Case(penalty_that_only_divides, PENALISED, may=DRAWN),
+    Case(n_grams_one_longer, {"S-greedy-no-repeat-ngram"}, may=DRAWN),
+    Case(last_ids_always_banned, {"S-greedy-bad-words"}, may=DRAWN),
+    Case(forced_one_step_early, {"S-greedy-forced-eos"}, may=DRAWN),
     Case(loss_over_all_ids, {"S-forward-english"} | LOSSES | PERPLEXITY),
     Case(windows_of_equal_weight, PERPLEXITY),
     Case(windows_counted_whole, PERPLEXITY),

@@ -1,0 +1,80 @@
+"""A step of a generation, explained on a terminal."""
+
+from __future__ import annotations
+
+from decoding import Tokenizer
+from decoding.explain import explain, share
+from decoding.legible import columns, padded, printable, token_name
+from decoding.trace import Stage, StepTrace
+from decoding.wording import ordinal, percent
+from scripts.paint import Paint
+
+_WIDTH = 80
+_NAME = 30  # columns for the name of a processor
+_FIXED = "\0"  # stands for a space at which no line ends
+
+
+def explanation(trace: StepTrace, number: int, tokenizer: Tokenizer, paint: Paint, rivals: int = 3) -> str:
+    """What was chosen, what each processor did, and why it was none of the rivals that the processors removed.
+
+    At most 80 columns wide. The rivals are those of the removed ids that the model found likeliest.
+    """
+
+    def name(id: int) -> str:
+        return token_name(tokenizer, id)
+
+    lines = [_headline(trace, number, name(trace.chosen), paint)]
+    if len(trace.stages) > 1:
+        lines.append(paint.dim(f"  {'':{_NAME}} {'ids kept':>9} {'removed':>11} {'entropy':>8}  favourite"))
+        lines += [_stage(stage, name(stage.favourite), paint) for stage in trace.stages]
+    else:
+        (model,) = trace.stages
+        lines.append(paint.dim(f"  no processors; {model.kept:,} ids, entropy {model.entropy:.2f} nats"))
+    for id in trace.rivals(rivals):
+        lines += _wrapped(str(explain(trace, id, name)), name(id), paint)
+    return "\n".join(lines)
+
+
+def _headline(trace: StepTrace, number: int, chosen: str, paint: Paint) -> str:
+    first, last = trace.stages[0], trace.stages[-1]
+    places = [_place(first)]
+    if len(trace.stages) > 1 and _place(last) != places[0]:
+        places.append(_place(last))
+    step, shown, way = f"step {number}  ", _fitted(chosen, max(columns(printable(chosen)), 14)), " -> ".join(places)
+    gap = "  " if columns(step + shown) + 2 + len(way) <= _WIDTH else "\n  "
+    shown = shown if gap == "  " else shown.rstrip()
+    return paint.dim(step) + paint.bold(shown) + gap + way
+
+
+def _place(stage: Stage) -> str:
+    rank = stage.chosen_rank
+    return "removed" if rank is None else f"{ordinal(rank)} with {share(stage.chosen_probability)}"
+
+
+def _stage(stage: Stage, favourite: str, paint: Paint) -> str:
+    removed = f"{percent(stage.mass_removed)}" if stage.before is not None and stage.kept < stage.before.kept else "-"
+    line = f"  {_fitted(stage.name, _NAME)} {stage.kept:>9,} {removed:>11} {stage.entropy:>8.2f}  "
+    if stage.before is not None and not stage.favourite_changed:
+        return line + paint.dim("the same")
+    shown = _fitted(favourite, _WIDTH - columns(line)).rstrip()
+    return line + (paint.yellow(shown) if stage.favourite_changed else shown)
+
+
+def _fitted(text: str, width: int) -> str:
+    """The text in exactly `width` columns, also where standard output lacks some of its characters."""
+    shown = printable(padded(printable(text), width))
+    return shown if columns(shown) <= width else shown[: width - 3] + "..."
+
+
+def _wrapped(sentence: str, name: str, paint: Paint) -> list[str]:
+    """The sentence on as many lines as it needs, the token in colour. Tokens and percentages are never divided."""
+    shown = printable(name)
+    unbroken = printable(sentence).replace(" %", f"{_FIXED}%").replace(shown, shown.replace(" ", _FIXED))
+    lines = ["  x"]
+    for word in unbroken.split(" "):
+        if columns(f"{lines[-1]} {word}") > _WIDTH:
+            lines.append("   ")
+        lines[-1] += f" {word}"
+    lines = [line.replace(_FIXED, " ") for line in lines]
+    lines[0] = lines[0].replace(shown, paint.red(shown), 1)
+    return lines
