@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core import Prefix, Processor, Removal, is_number
-from ..wording import counted, ordinal, percent
+from ..wording import ordinal, percent
 from .distribution import entropy, log_probabilities
 
 
@@ -44,10 +44,11 @@ class TypicalP(Processor):
         logprobs = log_probabilities(removal.before)  # (V,)
         surprise, expected = -float(logprobs[removal.id]), float(entropy(logprobs))
         kept = removal.after > -torch.inf
-        nearest, mass = counted(int(kept.sum()), "id"), percent(float(logprobs[kept].exp().sum()))
+        n, mass = int(kept.sum()), percent(float(logprobs[kept].exp().sum()))
+        nearer = f"the {n:,} ids nearest to that already hold" if n > 1 else "the id nearest to that already holds"
         return (
             f"its surprise of {surprise:.2f} nats is {abs(surprise - expected):.2f} away from the entropy of "
-            f"{expected:.2f}, and the {nearest} nearest to that already hold {mass}"
+            f"{expected:.2f}, and {nearer} {mass}"
         )
 
 

@@ -23,15 +23,15 @@ def needed(prefix: Prefix | None, logits: Tensor, processor: Processor) -> Prefi
     return prefix
 
 
-def counts(prefix: Prefix, n_vocab: int, window: int | None, include_prompt: bool) -> Tensor:
-    """How often each id has occurred, (R, V) float32: with the prompt or without it, among the last `window` ids."""
+def occurrences(prefix: Prefix, window: int | None, include_prompt: bool) -> tuple[Tensor, Tensor]:
+    """Row and id, (N,) each, of all ids so far: with the prompt or without it, and of these the last `window`."""
     places = torch.arange(prefix.ids.shape[1], device=prefix.ids.device)  # (T,)
     first = torch.zeros_like(prefix.lengths) if include_prompt else prefix.prompt_lengths  # (R,)
     if window is not None:
         first = torch.maximum(first, prefix.lengths - window)
-    counted = (places >= first[:, None]) & (places < prefix.lengths[:, None])  # (R, T)
-    none = torch.zeros(len(prefix.lengths), n_vocab, device=prefix.ids.device)
-    return none.scatter_add(1, prefix.ids, counted.float())  # (R, V)
+    counts = (places >= first[:, None]) & (places < prefix.lengths[:, None])  # (R, T)
+    rows, columns = counts.nonzero(as_tuple=True)
+    return rows, prefix.ids[rows, columns]
 
 
 def rows_so_far(prefix: Prefix, window: int | None, include_prompt: bool) -> list[list[int]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import Chance, Prefix, Processor, Removal, State, is_number, widen
-from .distribution import keep_where, log_probabilities, total
+from .distribution import keep_where, log_probabilities, ranked_logits, total
 from .truncation import keep_best
 
 _RATIOS = 100  # of the likeliest probabilities, from which version 1 estimates how steep they fall
@@ -65,7 +65,7 @@ class Mirostat(Processor):
         """logits and surprises (..., V), mu (..., 1)."""
         if self.version == 2:
             return keep_where(logits, surprises <= mu)
-        ranked = logits.sort(dim=-1, descending=True).values  # (..., V): likeliest first
+        ranked = ranked_logits(logits)  # (..., V): likeliest first
         return keep_best(logits, ranked, _zipf_k(ranked, mu))
 
     def reason(self, removal: Removal) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..core import Prefix, Processor, is_number
-from .history import check_window, counts, needed
+from .history import check_window, needed, occurrences
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,9 +42,10 @@ class RepetitionPenalty(Processor):
         prefix = needed(prefix, logits, self)
         if self.penalty == 1.0:
             return logits
-        seen = counts(prefix, logits.shape[-1], self.window, self.include_prompt) > 0  # (R, V)
-        penalised = (logits / self.penalty).where(logits > 0, logits * self.penalty)
-        return penalised.where(seen, logits)
+        rows, ids = occurrences(prefix, self.window, self.include_prompt)  # (N,) each
+        old = logits[rows, ids]
+        penalised = (old / self.penalty).where(old > 0, old * self.penalty)
+        return logits.index_put((rows, ids), penalised)  # an id that occurs twice is put twice, the same
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,8 +70,8 @@ class PresencePenalty(Processor):
         prefix = needed(prefix, logits, self)
         if self.penalty == 0.0:
             return logits
-        seen = counts(prefix, logits.shape[-1], self.window, self.include_prompt) > 0  # (R, V)
-        return (logits - self.penalty).where(seen, logits)
+        rows, ids = occurrences(prefix, self.window, self.include_prompt)  # (N,) each
+        return logits.index_put((rows, ids), logits[rows, ids] - self.penalty)  # twice the same, as above
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +96,9 @@ class FrequencyPenalty(Processor):
         prefix = needed(prefix, logits, self)
         if self.penalty == 0.0:
             return logits
-        return logits - self.penalty * counts(prefix, logits.shape[-1], self.window, self.include_prompt)
+        rows, ids = occurrences(prefix, self.window, self.include_prompt)  # (N,) each
+        counts = torch.zeros_like(logits).index_put((rows, ids), logits.new_tensor(1.0), accumulate=True)  # (R, V)
+        return logits - self.penalty * counts
 
 
 def _check_finite(penalty: float, what: str) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..core import Prefix, Processor, Removal, is_number
 from ..wording import ordinal
-from .distribution import log_probabilities, total
+from .distribution import log_probabilities, ranked_logits, total
 from .truncation import keep_best
 
 
@@ -34,7 +34,7 @@ class TailFree(Processor):
         n_vocab = logits.shape[-1]
         if self.z == 1.0 or n_vocab < 3:
             return logits
-        ranked = logits.sort(dim=-1, descending=True).values  # (..., V): likeliest first
+        ranked = ranked_logits(logits)  # (..., V): likeliest first
         bends = log_probabilities(ranked).exp().diff(dim=-1).diff(dim=-1).abs()  # (..., V - 2)
         whole = total(bends)  # (..., 1)
         m = 1 + (bends.cumsum(dim=-1) <= self.z * whole).sum(dim=-1, keepdim=True)  # (..., 1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import Prefix, Processor, Removal, is_number
-from .distribution import entropy, log_probabilities
+from .distribution import entropy, gaps_to_best, log_probabilities
 
 _SMALL = 1e-3  # below this, dividing ordinary logits could overflow
 _LARGE = 1e30  # above this, the temperature itself could overflow float32
@@ -40,8 +40,7 @@ class Temperature(Processor):
             best = logits.argmax(dim=-1, keepdim=True)  # (R, 1)
             return torch.full_like(logits, -torch.inf).scatter(-1, best, logits.gather(-1, best))
         if not _SMALL <= self.temperature <= _LARGE:  # the best logit becomes 0, so that none grows, whatever T is
-            gaps = logits.double() - logits.amax(dim=-1, keepdim=True).double()
-            return (gaps / self.temperature).to(logits.dtype)
+            return (gaps_to_best(logits) / self.temperature).to(logits.dtype)
         return logits / self.temperature
 
     def reason(self, removal: Removal) -> str:

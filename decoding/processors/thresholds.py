@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core import Prefix, Processor, Removal, is_number
 from ..wording import percent
-from .distribution import entropy, keep_where, log_probabilities, total
+from .distribution import entropy, gaps_to_best, keep_where, log_probabilities, total
 
 
 def _has(removal: Removal, threshold: float) -> str:
@@ -26,7 +26,7 @@ class MinP(Processor):
 
         keep i where  p_i >= p * max_j p_j
 
-    The surer the model, the higher the bar. It is compared in logits, logits_i >= max logit + ln p, so nothing
+    The surer the model, the higher the bar. It is compared in logits, logits_i - max logit >= ln p, so nothing
     underflows. p = 0 changes nothing. Whether it writes better texts than top-p is disputed (arXiv:2506.13681). Raises
     ValueError for p outside of [0, 1].
     Nguyen et al. 2024, "Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs", arXiv:2407.01082.
@@ -41,8 +41,7 @@ class MinP(Processor):
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         if self.p == 0.0:
             return logits
-        threshold = logits.amax(dim=-1, keepdim=True) + math.log(self.p)  # (..., 1)
-        return keep_where(logits, logits >= threshold)
+        return keep_where(logits, gaps_to_best(logits) >= math.log(self.p))
 
     def reason(self, removal: Removal) -> str:
         best = float(log_probabilities(removal.before).amax())
@@ -154,15 +153,11 @@ class TopNSigma(Processor):
             raise ValueError(f"top-n-sigma is a number of standard deviations, at least 0; got {self.n!r}")
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
-        gaps = self._gaps(logits)  # (..., V)
+        gaps = gaps_to_best(logits)  # (..., V)
         return keep_where(logits, gaps >= -self.n * _deviation(gaps))
 
-    def _gaps(self, logits: Tensor) -> Tensor:
-        """How far each logit lies below the best, as numbers of at most 0; float64, so that squares do not overflow."""
-        return logits.double() - logits.amax(dim=-1, keepdim=True).double()
-
     def reason(self, removal: Removal) -> str:
-        gaps = self._gaps(removal.before)
+        gaps = gaps_to_best(removal.before)
         below = float(gaps[removal.id] / -_deviation(gaps))
         return f"its logit lies {below:.3g} standard deviations below the best, and {self.n:g} are allowed"
 
@@ -181,13 +176,14 @@ class PLess(Processor):
 
         keep i where  p_i >= sum_j p_j^2
 
-    It has no parameter: the sum is the probability that two independent draws from the distribution are equal.
+    It has no parameter: the sum is the probability that two independent draws from the distribution are equal. All of
+    equals reach it exactly, so it is lowered by a billionth of itself: rounding must not remove them.
     Tan et al. 2025, "p-less Sampling", arXiv:2509.23234.
     """
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         probabilities = log_probabilities(logits).exp()  # (..., V)
-        return keep_where(logits, probabilities >= total(probabilities.square()))
+        return keep_where(logits, probabilities >= (1.0 - 1e-9) * total(probabilities.square()))
 
     def reason(self, removal: Removal) -> str:
         agree = float(total(log_probabilities(removal.before).exp().square()))

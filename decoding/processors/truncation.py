@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import Prefix, Processor, is_number, is_whole_number
-
-_HEAD = 1024  # of the likeliest ids: most truncations end among them, and sorting all is slow
+from ..core import Prefix, Processor, Removal, is_number, is_whole_number
+from ..wording import counted, percent
+from .distribution import gaps_to_best, log_probabilities, ranked_logits
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,6 +34,9 @@ class TopK(Processor):
         ranked = logits.topk(self.k, dim=-1).values  # (R, k): likeliest first
         return keep_best(logits, ranked, torch.full_like(ranked[..., :1], self.k, dtype=torch.int64))
 
+    def reason(self, removal: Removal) -> str:
+        return "only the likeliest id stays" if self.k == 1 else f"only the {self.k:,} likeliest ids stay"
+
 
 @dataclass(frozen=True, repr=False)
 class TopP(Processor):
@@ -55,21 +58,23 @@ class TopP(Processor):
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         if self.p == 1.0:
             return logits
-        best = logits.amax(dim=-1, keepdim=True)  # (R, 1): all else is measured from it, so that nothing overflows
-        # cumsum, because sum() may add in an order that depends on how many rows there are: rows are strangers
-        needed = self.p * _weights(logits, best).cumsum(dim=-1)[..., -1:]  # (R, 1)
-        ranked = logits.topk(min(_HEAD, logits.shape[-1]), dim=-1).values  # (R, head): likeliest first
-        mass = _weights(ranked, best).cumsum(dim=-1)  # (R, head): of each id and all likelier ones
-        if bool((mass[..., -1:] < needed).any()):  # the head is not enough for some row
-            ranked = logits.sort(dim=-1, descending=True).values  # (R, V)
-            mass = _weights(ranked, best).cumsum(dim=-1)  # (R, V)
-        m = 1 + (mass[..., :-1] < needed).sum(dim=-1, keepdim=True)  # (R, 1)
+        ranked = ranked_logits(logits)  # (R, V): likeliest first
+        weights = gaps_to_best(ranked).exp()  # (R, V): relative to the best one, so that nothing overflows
+        mass = weights.cumsum(dim=-1)  # (R, V): of each id and all likelier ones; float32 could miss p in the 7th digit
+        m = 1 + torch.searchsorted(mass, self.p * mass[..., -1:])  # (R, 1): up to the first at which it reaches p
         return keep_best(logits, ranked, m)
 
+    def reason(self, removal: Removal) -> str:
+        nucleus = removal.after > -torch.inf  # (V,)
+        m, held = int(nucleus.sum()), percent(float(log_probabilities(removal.before)[nucleus].exp().sum()))
+        which = f"{counted(m, 'id')} above it" if _ahead(removal) == m else f"{m:,} likeliest ids"
+        return f"the {which} already hold {held}" if m > 1 else f"the likeliest id already holds {held}"
 
-def _weights(logits: Tensor, best: Tensor) -> Tensor:
-    """Probabilities relative to the best one, in float64: sums of float32 could miss p in the seventh digit."""
-    return (logits.double() - best.double()).exp()
+
+def _ahead(removal: Removal) -> int:
+    """How many ids are likelier than the removed one, or as likely and lower."""
+    logits, id = removal.before, removal.id
+    return int((logits > logits[id]).sum() + (logits[:id] == logits[id]).sum())
 
 
 def keep_best(logits: Tensor, ranked: Tensor, m: Tensor) -> Tensor:

@@ -52,5 +52,5 @@ def test_importing_decoding_imports_no_other_framework() -> None:
 
 
 def test_everything_exported_exists_and_is_sorted() -> None:
-    assert decoding.__all__ == sorted(decoding.__all__, key=lambda name: (name[0].islower(), name))
+    assert decoding.__all__ == sorted(decoding.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
     assert all(hasattr(decoding, name) for name in decoding.__all__)

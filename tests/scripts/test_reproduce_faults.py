@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from decoding import (
     BanSequences,
-    EpsilonCutoff,
     Force,
     MinP,
     NoRepeatNGram,
@@ -48,7 +47,7 @@ STEP = {"S-cache-step-5"}
 SCORES, BATCH_SCORES = {"S-scores-percent"}, {"S-scores-batch"}
 UNCACHED_IDS = {"S-forward-35", "S-greedy-retokenised"}
 CACHED_IDS = {"S-greedy-eos", "S-sample-top_p-0.1", "S-sample-warm"}
-BATCH_IDS = {"S-greedy-batch-2"}
+BATCH_IDS = {"S-greedy-batch-2", "S-greedy-repetition-penalty", "S-greedy-no-repeat-ngram", "S-greedy-bad-words"}
 PENALISED = {"S-greedy-repetition-penalty"}
 BANNED = {"S-greedy-no-repeat-ngram", "S-greedy-bad-words", "S-greedy-forced-eos"}
 DRAWN = {"S-sample-all-three", "S-sample-min_p", "S-sample-epsilon_cutoff"}  # soft: with the numbers of a generator
@@ -186,23 +185,24 @@ def temperature_twice(patch: pytest.MonkeyPatch, bench: Bench) -> None:
 
 def top_p_keeps_one_fewer(patch: pytest.MonkeyPatch, bench: Bench) -> None:
     """Not the id that crosses p, unless it is the only one."""
-    change = ("m = 1 + (mass[..., :-1] < needed).sum(dim=-1, keepdim=True)",
-              "m = (mass[..., :-1] < needed).sum(dim=-1, keepdim=True).clamp(min=1)")  # fmt: skip
+    change = ("m = 1 + torch.searchsorted(mass, self.p * mass[..., -1:])",
+              "m = torch.searchsorted(mass, self.p * mass[..., -1:]).clamp(min=1)")  # fmt: skip
     patch.setattr(TopP, "process", mutated(TopP.process, change))
 
 
 def top_p_keeps_one_more(patch: pytest.MonkeyPatch, bench: Bench) -> None:
-    patch.setattr(TopP, "process", mutated(TopP.process, ("m = 1 + (", "m = 2 + (")))
+    patch.setattr(TopP, "process", mutated(TopP.process, ("m = 1 + ", "m = 2 + ")))
 
 
-def min_p_of_the_whole(patch: pytest.MonkeyPatch, bench: Bench) -> None:
-    """Compared with 1 instead of the best probability."""
-    patch.setattr(MinP, "process", lambda self, logits, prefix: EpsilonCutoff(self.p).process(logits, prefix))
+def min_p_in_powers_of_ten(patch: pytest.MonkeyPatch, bench: Bench) -> None:
+    """The logarithm to the base of ten, which makes 0.27 of 0.05."""
+    patch.setattr(MinP, "process", mutated(MinP.process, ("math.log(self.p)", "math.log10(self.p)")))
 
 
-def penalty_that_only_divides(patch: pytest.MonkeyPatch, bench: Bench) -> None:
-    """Which makes ids with negative logits likelier."""
-    change = ("(logits / self.penalty).where(logits > 0, logits * self.penalty)", "logits / self.penalty")
+def penalty_the_wrong_way_round(patch: pytest.MonkeyPatch, bench: Bench) -> None:
+    """Which makes likelier what has been said."""
+    change = ("(old / self.penalty).where(old > 0, old * self.penalty)",
+              "(old * self.penalty).where(old > 0, old / self.penalty)")  # fmt: skip
     patch.setattr(RepetitionPenalty, "process", mutated(RepetitionPenalty.process, change))
 
 
@@ -211,9 +211,9 @@ def n_grams_one_longer(patch: pytest.MonkeyPatch, bench: Bench) -> None:
     patch.setattr(NoRepeatNGram, "_completions", mutated(NoRepeatNGram._completions, change))
 
 
-def last_ids_always_banned(patch: pytest.MonkeyPatch, bench: Bench) -> None:
-    """Of a banned sequence its last id, whatever stands before it."""
-    change = ("if ends_with(ids, sequence[:-1])", "")
+def single_ids_not_banned(patch: pytest.MonkeyPatch, bench: Bench) -> None:
+    """Only sequences of several ids."""
+    change = ("if ends_with(ids, sequence[:-1])", "if len(sequence) > 1 and ends_with(ids, sequence[:-1])")
     patch.setattr(BanSequences, "_completions", mutated(BanSequences._completions, change))
 
 
@@ -283,13 +283,13 @@ CASES = [
     Case(cache_not_extended, STEP | SCORES | BATCH_SCORES | WRITTEN),
     Case(position_before_the_last, SCORES | BATCH_SCORES | WRITTEN),
     Case(row_of_the_neighbour, BATCH_IDS | BATCH_SCORES),
-    Case(temperature_twice, {"S-sample-warm"} | DRAWN),
+    Case(temperature_twice, {"S-sample-warm", "S-sample-all-three"}, may=DRAWN),
     Case(top_p_keeps_one_fewer, {"S-forward-probabilities"}, may=DRAWN),
     Case(top_p_keeps_one_more, {"S-forward-probabilities", "S-sample-top_p-0.1", "S-sample-warm"}, may=DRAWN),
-    Case(min_p_of_the_whole, {"S-sample-min_p"}, may=DRAWN - {"S-sample-min_p"}),
-    Case(penalty_that_only_divides, PENALISED, may=DRAWN),
+    Case(min_p_in_powers_of_ten, {"S-sample-min_p"}),
+    Case(penalty_the_wrong_way_round, PENALISED, may=DRAWN),
     Case(n_grams_one_longer, {"S-greedy-no-repeat-ngram"}, may=DRAWN),
-    Case(last_ids_always_banned, {"S-greedy-bad-words"}, may=DRAWN),
+    Case(single_ids_not_banned, {"S-greedy-bad-words"}, may=DRAWN),
     Case(forced_one_step_early, {"S-greedy-forced-eos"}, may=DRAWN),
     Case(loss_over_all_ids, {"S-forward-english"} | LOSSES | PERPLEXITY),
     Case(windows_of_equal_weight, PERPLEXITY),
