@@ -23,7 +23,10 @@ def law(
     same ids. With float64 logits the probabilities sum to 1 within 1e-12. The number of paths grows as V ** steps: this
     is for vocabularies of a handful of ids (`TableModel`).
     """
-    prompt = [index(id) for id in prompt]
+    try:
+        prompt = [index(id) for id in prompt]
+    except TypeError as error:
+        raise ValueError(f"the prompt is a row of whole numbers, such as [15496, 11]; got {prompt!r}") from error
     check_prompts(model, [prompt])
     chance = Enumerate()
     limits = Limits(max_new_tokens, eos_id)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .chance import Enumerate
-from .core import LanguageModel, Prefix, State, check_not_empty, check_prompts, ragged, widen
+from .core import LanguageModel, Prefix, State, check_prompts, ragged, widen
 from .strategies.processed import ProcessedStrategy, blame, process
 
 
@@ -63,9 +63,22 @@ def score(
     """
     if not isinstance(strategy, ProcessedStrategy):
         raise ValueError(f"score takes a strategy that chooses one id a step, Greedy or Sample; got {strategy!r}")
-    prompt, text = [index(id) for id in prompt], [index(id) for id in continuation]
-    check_not_empty(prompt)
-    check_prompts(model, [prompt + text])
+    try:
+        prompt, text = [index(id) for id in prompt], [index(id) for id in continuation]
+    except TypeError as error:
+        raise ValueError(
+            f"prompt and continuation are rows of whole numbers, such as [15496, 11]; got {prompt!r} and "
+            f"{continuation!r}"
+        ) from error
+    check_prompts(model, [prompt])
+    beyond = len(prompt) + len(text) - model.n_positions
+    if beyond > 0:
+        raise ValueError(
+            f"prompt and continuation have {len(prompt) + len(text)} ids, {beyond} more than the model's "
+            f"{model.n_positions} positions; shorten them"
+        )
+    if text and not 0 <= min(text) <= max(text) < model.n_vocab:
+        raise ValueError(f"the continuation has ids outside of the vocabulary, 0 to {model.n_vocab - 1}")
     if eos_id in text[:-1]:
         raise ValueError(f"the continuation goes on behind the id {eos_id}, which ends a text")
 

@@ -18,7 +18,7 @@ def percent(share: float) -> str:
         return "less than 0.000000001 %"
     if 0.99995 <= share < 1.0 and not math.isclose(share, 1.0, abs_tol=1e-12):
         return "almost 100 %"
-    digits = max(1, 1 - math.floor(math.log10(value)))
+    digits = max(1, 1 - math.floor(math.log10(float(f"{value:.1e}"))))  # of what it is rounded to
     return f"{value:.{digits}f} %"
 
 

@@ -15,6 +15,6 @@ def official(name: str = "gpt2") -> GPT2 | None:
     except CheckpointError as error:
         print(f"Nothing is compared here: {error}")
     except (HubUnreachableError, ModelNotFoundError):
-        print(f"OpenAI's {name} is not on this machine, so nothing is compared here.")
+        print(f"{name} is not on this machine, so nothing is compared here.")
         print(f'GPT2.from_pretrained("{name}") downloads it, once.')
     return None

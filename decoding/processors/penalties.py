@@ -24,7 +24,8 @@ class RepetitionPenalty(Processor):
         logits_i = logits_i / penalty  where it is positive, else  logits_i * penalty,  for each i that has occurred
 
     penalty > 1 makes repetition less likely, penalty = 1 changes nothing. The only rule here that depends on the zero
-    of the logits: adding the same number to all of them, which changes no probability, changes what it does. Raises
+    of the logits: adding the same number to all of them, which changes no probability, changes what it does. (The paper
+    divides negative logits, too, which makes them larger; to multiply them came later, with transformers.) Raises
     ValueError for a penalty that is not positive.
     Keskar et al. 2019, "CTRL", arXiv:1909.05858.
     """

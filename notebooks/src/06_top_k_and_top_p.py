@@ -6,7 +6,7 @@
 #
 # **Time** 60 minutes · **Needs** notebooks [1](01_logits_to_text.ipynb),
 # [4](04_temperature_and_entropy.ipynb) and [5](05_drawing_a_token.ipynb) · **Next**
-# the map, in the README of the notebooks
+# [7. Beyond top-p](07_beyond_top_p.ipynb)
 #
 # A draw from the model's own distribution can pick any of 50,257 tokens. Nearly all of them are
 # nonsense, each with a tiny probability; but there are very many. The
