@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .chance import Gumbel, fresh_seed
@@ -17,15 +17,20 @@ class Result:
     """What one strategy wrote.
 
     samples       its texts
+    entropies     of the model's distribution before each id of each sample, in nats
     measures      "log-probability" and "entropy" of the model (means over the ids of a text, then over the texts),
-                  "distinct-1" to "distinct-3" of all texts together, "repetition-4" and "ids" (means over the texts)
+                  "repetition-4" and "ids" (means over the texts), "distinct-1" to "distinct-3" of all texts together
+    differences   each mean over the texts, less that of the first strategy; the standard error is that of the
+                  differences of texts with the same number. Empty for the first strategy
     parts_at      where each sample parts from the one of the same number of the first strategy: how many ids are the
                   same before; None where all are
     """
 
     strategy: Strategy
     samples: list[Generation]
+    entropies: list[list[float]]
     measures: dict[str, Measure]
+    differences: dict[str, Measure]
     parts_at: list[int | None]
 
 
@@ -49,6 +54,8 @@ def compare(
     seed: int | None = None,
     draw: Draw = Gumbel,
     stop: Sequence[str] = (),
+    trace: bool = False,
+    report: Callable[[str, Result], None] | None = None,
 ) -> Comparison:
     """Continue one prompt with each strategy, and measure the texts.
 
@@ -56,22 +63,23 @@ def compare(
 
     strategies       {name: strategy}, or a list, whose names are what the strategies print as
     num_samples      how many texts each of them writes; the other parameters are those of `generate`
+    trace            record what every processor did, in the first sample of each strategy
+    report           is given each name and result as soon as they are there
 
     Every strategy gets the same seed and sample numbers. So with `Gumbel`, the default, all draw with the same noise: a
-    text differs from its namesake only from where the strategies want different ids on, and measures differ by less
-    chance than those of independent samples would (common random numbers). Raises ValueError, in words, for whatever
-    cannot be done.
+    text differs from its namesake only from where the strategies want different ids on, and measures mostly differ by
+    less chance than those of independent samples would (common random numbers). Raises ValueError, in words, for
+    whatever cannot be done.
     """
-    named = _named(strategies)
+    named = {name: _Measured(strategy, trace) for name, strategy in _named(strategies).items()}
     seed = fresh_seed() if seed is None else seed
     results: dict[str, Result] = {}
-    first: list[Generation] | None = None
-    for name, strategy in named.items():
-        measured = _Measured(strategy)
+    first: _Texts | None = None
+    for name, measured in named.items():
         samples = generate(
             model,
             tokenizer,
-            prompt,
+            [prompt],
             measured,
             max_new_tokens=max_new_tokens,
             seed=seed,
@@ -83,9 +91,19 @@ def compare(
             raise ValueError(
                 f"the prompt fills the model's {model.n_positions} positions and leaves no room for a text; shorten it"
             )
-        first = samples if first is None else first
-        parts_at = [parts_after(a.ids, b.ids) for a, b in zip(first, samples, strict=True)]
-        results[name] = Result(strategy, samples, _measures(samples, measured.entropies), parts_at)
+        entropies = [measured.entropies[row] for row in range(len(samples))]
+        texts = _Texts(samples, entropies)
+        first = texts if first is None else first
+        results[name] = Result(
+            measured.strategy,
+            samples,
+            entropies,
+            measures=texts.measures(),
+            differences=texts.less(first),
+            parts_at=[parts_after(one.ids, other.ids) for one, other in zip(first.samples, samples, strict=True)],
+        )
+        if report is not None:
+            report(name, results[name])
     return Comparison(prompt, seed, results)
 
 
@@ -112,12 +130,13 @@ def _named(strategies: Mapping[str, Strategy] | Sequence[Strategy]) -> dict[str,
 
 
 class _Measured:
-    """A strategy that notes how unsure the model is in each step. Traces, which tell, are large, and are dropped."""
+    """A strategy that notes how unsure the model is in each step. Traces, which tell, are large: most are dropped."""
 
-    def __init__(self, strategy: Strategy) -> None:
+    def __init__(self, strategy: Strategy, trace: bool) -> None:
         if isinstance(strategy, type) or not callable(getattr(strategy, "run", None)):
             raise ValueError(f"a strategy is needed, such as Greedy() or Sample(TopP(0.9)); got {strategy!r}")
         self.strategy = strategy
+        self.trace = trace  # whether to keep those of the first sample
         self.entropies: dict[int, list[float]] = {}  # of each row
 
     def run(
@@ -127,15 +146,31 @@ class _Measured:
             if step.trace is not None:
                 by_model = step.trace.stages[0].logits  # (V,)
                 self.entropies.setdefault(step.row, []).append(float(entropy(by_model)))
-            yield step._replace(trace=None)
+            yield step if self.trace and step.row == 0 else step._replace(trace=None)
 
 
-def _measures(samples: Sequence[Generation], entropies: Mapping[int, Sequence[float]]) -> dict[str, Measure]:
-    texts = [sample.ids for sample in samples]
-    return {
-        "log-probability": over_texts([mean_logprob(sample.model_logprobs) for sample in samples]),
-        "entropy": over_texts([mean_entropy(entropies[row]) for row in range(len(samples))]),
-        **{f"distinct-{n}": Measure(distinct(texts, n)) for n in (1, 2, 3)},
-        "repetition-4": over_texts([repetition(text, 4) for text in texts]),
-        "ids": over_texts([float(len(text)) for text in texts]),
-    }
+class _Texts:
+    """The texts of one strategy, and the numbers that each of them has."""
+
+    def __init__(self, samples: list[Generation], entropies: Sequence[Sequence[float]]) -> None:
+        self.samples = samples
+        self.ids = [sample.ids for sample in samples]
+        self.numbers = {
+            "log-probability": [mean_logprob(sample.model_logprobs) for sample in samples],
+            "entropy": [mean_entropy(along) for along in entropies],
+            "repetition-4": [repetition(ids, 4) for ids in self.ids],
+            "ids": [float(len(ids)) for ids in self.ids],
+        }
+
+    def measures(self) -> dict[str, Measure]:
+        means = {name: over_texts(values) for name, values in self.numbers.items()}
+        return means | {f"distinct-{n}": Measure(distinct(self.ids, n)) for n in (1, 2, 3)}
+
+    def less(self, first: _Texts) -> dict[str, Measure]:
+        """The differences of the means, text by text."""
+        if first is self:
+            return {}
+        return {
+            name: over_texts([value - other for value, other in zip(values, first.numbers[name], strict=True)])
+            for name, values in self.numbers.items()
+        }

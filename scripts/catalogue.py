@@ -12,11 +12,13 @@ import textwrap
 from dataclasses import dataclass
 
 import decoding
+from decoding.legible import can_print
 from scripts.chain import OPTIONS, STRATEGIES
 from scripts.paint import Paint
 
 WIDTH = 80
 _DEEP = 8  # columns by which rules are indented
+_PLAIN = {ord("∝"): "prop. to", ord("σ"): "-sigma"}  # where standard output lacks them
 _COMMON = "common practice"  # what has no source
 _BEGIN_OF_SOURCE = r"(?:^|(?<=[.)\]] ))(?:Community: |OpenAI's |[A-Z][^.;]*(?:et al\. )?(?:19|20)\d\d, )"
 
@@ -39,7 +41,8 @@ def entries() -> tuple[list[Entry], list[Entry]]:
 
 
 def _entry(usage: str, name: str) -> Entry:
-    sentence, rule, source = parts(getattr(decoding, name).__doc__)
+    docstring = getattr(decoding, name).__doc__
+    sentence, rule, source = parts(docstring if can_print(docstring) else docstring.translate(_PLAIN))
     return Entry(usage, name, sentence, rule, source)
 
 

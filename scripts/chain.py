@@ -11,7 +11,9 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
+
+from scripts.command import UsageError
 
 if TYPE_CHECKING:
     from decoding import Processor, Strategy, Tokenizer
@@ -166,6 +168,28 @@ def with_negative_values(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
+class _StrategyParser(argparse.ArgumentParser):
+    """argparse without a way out of the program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def read_strategy(text: str) -> tuple[str, list[Written]]:
+    """`sample --top-p 0.9` as the name of the strategy and its processors; words are quoted as in a POSIX shell.
+
+    Raises ValueError for what is no strategy, no option, or an option without its value.
+    """
+    words = with_negative_values(shlex.split(text))
+    parser = _StrategyParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("strategy")
+    add_processors(parser)
+    if not words or words[0] not in STRATEGIES:
+        raise ValueError(f"it begins with a strategy, {' or '.join(STRATEGIES)}")
+    options = parser.parse_args(words)
+    return options.strategy, options.processors
+
+
 def changes_greedy(processors: Sequence[Written]) -> bool:
     """Whether greedy decoding may write something else with these processors than without."""
     return not all(BY_FLAG[flag].keeps_favourite for flag, _ in processors)
@@ -191,7 +215,7 @@ def build_processor(flag: str, value: str, tokenizer: Tokenizer) -> Processor:
     try:
         parameters = _parameters(cls, _items(value) if option.values else [], tokenizer)
     except _UnreadableError as error:
-        raise ValueError(
+        raise UsageError(
             f"--{flag}: {error}; it is written --{flag} {option.values}, such as --{flag} {shlex.quote(option.example)}"
         ) from error
     return cls(**parameters)

@@ -31,6 +31,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
 
 
+class UsageError(ValueError):
+    """An option that cannot be read: the exit code is that of argparse for such a thing."""
+
+
 def note(name: str, text: str) -> None:
     """Say something beside the result: one line on standard error."""
     print(f"{name}: {text}", file=sys.stderr, flush=True)
@@ -67,4 +71,4 @@ def complain(name: str, error: Exception) -> int:
     if isinstance(error, OSError) and error.filename and error.strerror:  # without Python's [Errno 2]
         text = f"{error.filename}: {error.strerror}"
     note(name, " ".join(text.split()) or type(error).__name__)
-    return 1
+    return 2 if isinstance(error, UsageError) else 1

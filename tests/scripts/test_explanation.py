@@ -8,11 +8,25 @@ import re
 import pytest
 import torch
 
-from decoding import Gumbel, Prefix, RepetitionPenalty, Sample, Suppress, Temperature, Tokenizer, TopK, TopP, generate
+from decoding import (
+    Greedy,
+    Gumbel,
+    MinP,
+    Prefix,
+    RepetitionPenalty,
+    Sample,
+    Suppress,
+    Temperature,
+    Tokenizer,
+    TopK,
+    TopP,
+    generate,
+)
 from decoding.core import Processor
 from decoding.legible import columns
 from decoding.trace import Stage, StepTrace
 from gpt2 import GPT2
+from scripts import generate as program
 from scripts.answer import ExplainPrinter, Request, answer
 from scripts.explanation import explanation
 from scripts.paint import Paint
@@ -74,3 +88,79 @@ def test_the_printer_explains_each_step_and_then_prints_the_text(
     printed = capsys.readouterr().out
     assert [printed.count(f"step {n}  ") for n in (1, 2, 3, 4)] == [1, 1, 1, 0]
     assert printed.endswith(f"\n\nOnce upon a time{text.text}\n")
+
+
+PROMPT = "Once upon a time"
+
+
+def run(*options: str) -> int:
+    """The exit code of generate.py with the bundled model."""
+    return program.main([PROMPT, "--model", "storybook", *options])
+
+
+def test_explain_on_the_command_line(storybook: GPT2, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--strategy", "sample", "--suppress", '","', "--temperature", "1.5", "--min-p", "0.1")
+    assert run(*options, "--seed", "3", "--num-samples", "2", "--max-new-tokens", "3", "--explain") == 0
+    output = capsys.readouterr()
+    strategy = Sample(Suppress([11]), Temperature(1.5), MinP(0.1))
+    texts = generate(storybook, tokenizer, PROMPT, strategy, max_new_tokens=3, seed=3, num_samples=2, trace=True)
+    samples = output.out.split("--- sample ")[1:]
+    for number, (printed, one) in enumerate(zip(samples, texts, strict=True), 1):
+        heading, *blocks, text = printed.rstrip("\n").split("\n\n")
+        first = heading.split("\n", 1)[1]
+        assert heading.startswith(f"{number} of 2\n")
+        expected = [explanation(step, n, tokenizer, Paint(io.StringIO())) for n, step in enumerate(one.trace, 1)]
+        assert [first, *blocks] == expected
+        assert text == PROMPT + one.text
+    assert 'x "," was 1st with 82.6 %; Suppress([11]) removed it: it is one of' in samples[0]
+    assert f"storybook, {strategy}, seed 3: 6 ids" in output.err
+
+
+def test_explain_of_greedy_decoding_without_processors(
+    storybook: GPT2, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--max-new-tokens", "2", "--explain", "--quiet") == 0
+    one = generate(storybook, tokenizer, PROMPT, Greedy(), max_new_tokens=2, trace=True)
+    output = capsys.readouterr()
+    assert output.err == ""
+    *blocks, text = output.out.removesuffix("\n").split("\n\n")
+    assert text == one.text
+    for number, (block, step) in enumerate(zip(blocks, one.trace, strict=True), 1):
+        model = step.stages[0]
+        heading, line = block.splitlines()
+        assert re.fullmatch(rf'step {number}  "(,| there)" +1st with \d+\.\d %', heading)
+        assert line == f"  no processors; 50,257 ids, entropy {model.entropy:.2f} nats"
+
+
+def test_penalties_that_make_greedy_decoding_differ_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--repetition-penalty", "3", "--max-new-tokens", "12", "--explain") == 0
+    output = capsys.readouterr()
+    assert "--strategy sample" not in output.err  # the penalty does change greedy decoding
+    places = re.findall(r"^step \d+ .*(\d+(?:st|nd|rd|th)) with .* -> 1st with", output.out, re.MULTILINE)
+    changed = [line for line in output.out.splitlines() if line.startswith("  RepetitionPenalty(3.0)")]
+    assert len(changed) == 12
+    assert len(places) >= sum(not line.endswith("the same") for line in changed) > 0
+
+
+def test_only_one_form_of_output_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    for others in (["--json"], ["--show-probabilities"], ["--list"]):
+        with pytest.raises(SystemExit) as caught:
+            run("--explain", *others)
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "--explain" in error and others[0] in error and "choose one" in error
+
+
+def test_an_explanation_without_utf_8_escapes_tokens(
+    storybook: GPT2, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = generate(
+        storybook, tokenizer, "你", Greedy(Suppress([tokenizer.encode("你")[0]])), max_new_tokens=1, trace=True
+    )
+    wide = tokenizer.encode("é")[0]
+    step = one.trace[0]._replace(chosen=wide)
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", output)
+    said = explanation(step, 1, tokenizer, Paint(output))
+    assert said.isascii() and r'"\xe9"' in said.splitlines()[0]
+    assert all(len(line) <= 80 for line in said.splitlines())
