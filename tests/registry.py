@@ -1,7 +1,7 @@
 """Examples of every processor and every strategy, for the tests that hold whatever the rule is.
 
 A new processor or strategy has to be entered here: `tests/decoding/test_metamorphic.py` fails otherwise. A new
-processor also needs a plain version in `tests/decoding/test_law.py`.
+processor also needs a plain version in `tests/decoding/plain_processors.py`.
 """
 
 from __future__ import annotations
@@ -157,7 +157,9 @@ PROCESSORS = [
     ProcessorExample(XTC(0.1, 0.0), identity=True),
     ProcessorExample(XTC(1.0, 1.0), identity=True),
     ProcessorExample(Mirostat(1.0, 0.1)),
+    ProcessorExample(Mirostat(1.5, 2.0)),
     ProcessorExample(Mirostat(0.7, 0.5, version=1)),
+    ProcessorExample(Mirostat(0.5, 2.0, version=1)),
     ProcessorExample(RepetitionPenalty(1.5), needs_prefix=True, shift_invariant=False),
     ProcessorExample(RepetitionPenalty(0.8, window=2, include_prompt=False), needs_prefix=True, shift_invariant=False),
     ProcessorExample(RepetitionPenalty(1.0), needs_prefix=True, identity=True),

@@ -62,7 +62,7 @@ class TopP(Processor):
         weights = gaps_to_best(ranked).exp()  # (R, V): relative to the best one, so that nothing overflows
         mass = weights.cumsum(dim=-1)  # (R, V): of each id and all likelier ones; float32 could miss p in the 7th digit
         m = 1 + torch.searchsorted(mass, self.p * mass[..., -1:])  # (R, 1): up to the first at which it reaches p
-        return keep_best(logits, ranked, m)
+        return keep_best(logits, ranked, m.clamp(max=logits.shape[-1]))  # in an empty row, none does
 
     def reason(self, removal: Removal) -> str:
         nucleus = removal.after > -torch.inf  # (V,)

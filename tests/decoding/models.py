@@ -1,14 +1,15 @@
-"""Language models that tests are made with: tables that remember or follow a script, and one that takes notes."""
+"""Language models that tests are made with: tables that remember or follow a script, and some that take notes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from decoding import LanguageModel, TableModel
+from decoding import LanguageModel, Strategy, TableModel, law
 
 
 def memoised(model: TableModel) -> TableModel:
@@ -22,6 +23,23 @@ def memoised(model: TableModel) -> TableModel:
         return known[key]
 
     return TableModel(model.n_vocab, model.n_positions, logits_after)
+
+
+def rounded(model: TableModel, parts: int) -> TableModel:
+    """The same table in multiples of 1/parts: ties occur, and sums are exact."""
+    return TableModel(model.n_vocab, model.n_positions, lambda ids: (model.logits_after(ids) * parts).round() / parts)
+
+
+# One whose texts can be listed: 4^3 of them. Its logits are multiples of 1/2, and its prompt repeats itself.
+SMALL = memoised(rounded(TableModel.random(4, 16, seed=2), 2))
+SMALL_PROMPT = [3, 1, 0, 3, 1]
+SMALL_STEPS = 3
+
+
+@cache
+def small_law(strategy: Strategy, eos_id: int | None) -> dict[tuple[int, ...], float]:
+    """All that a strategy can write after that prompt, computed once. Do not change it."""
+    return law(strategy, SMALL, SMALL_PROMPT, SMALL_STEPS, eos_id)
 
 
 def scripted(n_vocab: int, n_prompt: int, new_ids: Sequence[int], n_positions: int = 1024) -> TableModel:
@@ -59,4 +77,32 @@ class Recording:
             return extend(ids, *args, **kwargs)
 
         session.extend = recorded  # type: ignore[method-assign]
+        return session
+
+
+class Lending:
+    """A language model that keeps all logits it gave away, each beside a copy."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        self.lent: list[tuple[Tensor, Tensor]] = []
+
+    @property
+    def n_vocab(self) -> int:
+        return self.model.n_vocab
+
+    @property
+    def n_positions(self) -> int:
+        return self.model.n_positions
+
+    def open(self) -> Any:
+        session, lent = self.model.open(), self.lent
+        extend = session.extend
+
+        def lending(*args: Any, **kwargs: Any) -> Tensor:
+            logits = extend(*args, **kwargs)
+            lent.append((logits, logits.clone()))
+            return logits
+
+        session.extend = lending  # type: ignore[method-assign]
         return session

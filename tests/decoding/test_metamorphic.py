@@ -9,21 +9,31 @@ import pytest
 import torch
 from torch import Tensor
 
+import decoding.strategies.one_path
 from decoding import (
+    DRY,
+    XTC,
+    FrequencyPenalty,
     GeneratedIds,
     Gumbel,
+    LanguageModel,
+    Mirostat,
+    NoRepeatNGram,
     Prefix,
+    PresencePenalty,
     Processor,
     Purpose,
+    RepetitionPenalty,
     Sample,
     Strategy,
     TableModel,
+    TopP,
     Uncached,
     generate_ids,
 )
 from decoding.core import ragged
 from gpt2 import GPT2
-from tests.decoding.models import memoised
+from tests.decoding.models import Lending, memoised, rounded
 from tests.registry import (
     PROCESSORS,
     STRATEGIES,
@@ -185,11 +195,12 @@ SOURCE = memoised(TableModel.random(VOCABULARY, 64, seed=11))
 
 def a_model(shift: float = 0.0) -> TableModel:
     """Different logits after every prefix, multiples of 1/64, so that ties occur and shifts are exact."""
-    return TableModel(VOCABULARY, 64, lambda ids: (SOURCE.logits_after(ids) * 64).round() / 64 + shift)
+    coarse = rounded(SOURCE, 64)
+    return TableModel(VOCABULARY, 64, lambda ids: coarse.logits_after(ids) + shift)
 
 
 def run(
-    strategy: Strategy, model: TableModel | Uncached | None = None, prompts: Sequence[Sequence[int]] = PROMPTS
+    strategy: Strategy, model: LanguageModel | None = None, prompts: Sequence[Sequence[int]] = PROMPTS
 ) -> list[GeneratedIds]:
     return generate_ids(model or a_model(), prompts, strategy, max_new_tokens=6, eos_id=0, seed=5, num_samples=2)
 
@@ -248,6 +259,88 @@ def test_the_seed_decides_everything(example: StrategyExample) -> None:  # laws 
     assert ids(3) == ids(3)
     if example.deterministic:
         assert ids(3) == ids(4)
+
+
+@each_strategy
+def test_the_logits_of_the_model_are_not_changed(example: StrategyExample) -> None:  # law 11
+    model = Lending(a_model())
+    assert run(example.strategy, model) == run(example.strategy)
+    assert len(model.lent) > 1 and all(torch.equal(tensor, copy) for tensor, copy in model.lent)
+
+
+def test_a_processor_that_writes_into_its_argument_is_noticed() -> None:
+    class Writing(TopP):
+        def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
+            return logits.masked_fill_(super().process(logits, prefix) == -torch.inf, -torch.inf)
+
+    model = Lending(a_model())
+    expected = [one.ids for one in run(Sample(TopP(0.6)))]
+    assert [one.ids for one in run(Sample(Writing(0.6)), model)] == expected  # the texts do not tell
+    assert not all(torch.equal(tensor, copy) for tensor, copy in model.lent)
+
+
+@each_strategy
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_model_of_half_precision_is_one_of_float32_with_the_same_logits(
+    example: StrategyExample, dtype: torch.dtype
+) -> None:  # law 11
+    half = TableModel(VOCABULARY, 64, lambda ids: SOURCE.logits_after(ids).to(dtype))
+    wide = TableModel(VOCABULARY, 64, lambda ids: SOURCE.logits_after(ids).to(dtype).float())
+    assert run(example.strategy, half) == run(example.strategy, wide)
+
+
+@pytest.mark.parametrize("example", [one for one in PROCESSORS if one.identity], ids=lambda one: repr(one.processor))
+def test_identity_parameters_change_no_text(example: ProcessorExample) -> None:  # law 2
+    """Not a bit of the logarithms either, wherever they stand in a chain."""
+    for chain in ((), (TopP(0.9), FrequencyPenalty(0.3))):
+        expected = run(Sample(*chain))
+        assert run(Sample(example.processor, *chain)) == expected
+        assert run(Sample(*chain, example.processor)) == expected
+
+
+# -- rows that leave early --------------------------------------------------------------------------------------------
+
+LOOKING_BACK: list[Strategy] = [
+    Sample(Mirostat(1.5, 2.0)),
+    Sample(Mirostat(0.5, 2.0, version=1)),
+    Sample(XTC(0.1, 0.5)),
+    Sample(XTC(0.2, 0.4), Mirostat(2.0, 1.0), FrequencyPenalty(0.4)),
+    Sample(RepetitionPenalty(1.5)),
+    Sample(PresencePenalty(0.5, window=4, include_prompt=True), Mirostat(2.0, 1.0)),
+    Sample(NoRepeatNGram(2), DRY(0.8, allowed_length=1)),
+]
+RAGGED = [[3, 1, 4, 1, 5, 9, 2, 6], [7], [2, 7, 1, 8], [1, 6, 1, 8, 1, 6], [5, 7], [3, 1, 4, 1, 5, 9, 2]]
+
+
+def of_different_lengths(strategy: Strategy, prompts: Sequence[Sequence[int]]) -> list[GeneratedIds]:
+    return generate_ids(a_model(), prompts, strategy, max_new_tokens=12, eos_id=0, seed=7, num_samples=3)
+
+
+@pytest.mark.parametrize("strategy", LOOKING_BACK, ids=repr)
+def test_who_stays_is_not_disturbed_by_who_leaves(strategy: Strategy) -> None:  # laws 5 and 7
+    """Ids and logarithms, bit for bit, of rows that end in different steps."""
+    together = of_different_lengths(strategy, RAGGED)
+    assert len({len(one.ids) for one in together}) >= 4
+    assert together == [one for prompt in RAGGED for one in of_different_lengths(strategy, [prompt])]
+    order = [4, 0, 5, 2, 1, 3]
+    permuted = of_different_lengths(strategy, [RAGGED[number] for number in order])
+    assert permuted == [together[3 * number + sample] for number in order for sample in range(3)]
+
+
+def test_memories_that_stay_behind_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mutant: when rows leave, those that stay get the memories of the first rows."""
+    batch = decoding.strategies.one_path._Batch
+    select = batch.select
+
+    def wrong(self: decoding.strategies.one_path._Batch, kept: Sequence[int]) -> None:
+        states = self.states
+        select(self, kept)
+        self.states = [tuple(part[: len(kept)] for part in state) for state in states]
+
+    strategy = LOOKING_BACK[0]
+    expected = of_different_lengths(strategy, RAGGED)
+    monkeypatch.setattr(batch, "select", wrong)
+    assert of_different_lengths(strategy, RAGGED) != expected
 
 
 # -- the same through the network -------------------------------------------------------------------------------------
