@@ -37,13 +37,13 @@ RUNNERS: dict[str, Runner] = {
     "greedy": writing.greedy,
     "sample": writing.sample,
     "greedy_retokenised": writing.greedy_retokenised,
+    "greedy_per_beam": writing.greedy_per_beam,
 }
 
 # What facts wait for, in words; a name that is missing here stands for itself.
 _WORDS = {
     "beam": "beam search",
     "beam_expand": "beam search, step by step",
-    "greedy_per_beam": "greedy decoding with a ban on repeated n-grams",
     "constrained_beam": "constrained beam search",
     "exhaustive_tree": "exhaustive search",
     "contrastive": "contrastive search",

@@ -24,6 +24,7 @@ from decoding import (
     TopK,
     TopP,
     generate_ids,
+    score,
 )
 from decoding.generate import Draw, GeneratedIds
 from gpt2 import GPT2
@@ -113,6 +114,27 @@ def _about_text(fact: Fact, bench: Bench, model: GPT2, written: GeneratedIds) ->
             logits = model(torch.tensor([whole], device=model.device))[0]  # (T, V)
         before = range(len(written.prompt_ids) - 1, len(whole) - 1)  # an id's logits stand at the position before it
         got["chosen_logits"] = [float(logits[position, id]) for position, id in zip(before, written.ids, strict=True)]
+    return got
+
+
+def greedy_per_beam(fact: Fact, bench: Bench) -> Got:
+    """Several beginnings, each continued greedily, with and without a ban on repeated n-grams.
+
+    A text's log-probability is that of all ids behind the prompt under the model alone: a ban changes the choice only.
+    """
+    model, begin = bench.network(), len(fact.prompt_ids)
+
+    def entry(start: list[int], strategy: Strategy) -> Got:
+        (written,) = generate_ids(model, [start], strategy, max_new_tokens=fact.run["steps"])
+        whole = start + written.ids
+        logprob = score(model, fact.prompt_ids, whole[begin:], Sample()).model_logprob
+        return {"logprob": logprob, "text": bench.tokenizer.decode(whole), "new_ids": whole[begin:]}
+
+    got: Got = {}
+    for variant in fact.run["variants"]:
+        n = variant["no_repeat_ngram_size"]
+        strategy = Greedy() if n is None else Greedy(NoRepeatNGram(n))
+        got[variant["name"]] = [entry(start, strategy) for start in fact.run["start_ids"]]
     return got
 
 

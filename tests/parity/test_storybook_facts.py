@@ -26,7 +26,6 @@ ELSEWHERE = {
     # strategies that transformers does not have, or no longer has
     ("beam", "exp_mean_logprob"), ("beam_expand", "candidates"), ("beam_expand", "kept"), ("constrained_beam", "text"),
     ("contrastive", "new_ids"), ("contrastive", "text"), ("exhaustive_tree", "score"), ("exhaustive_tree", "text"),
-    ("greedy_per_beam", "no_repeat_ngram_size_2"), ("greedy_per_beam", "no_restriction"),
 }  # fmt: skip
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from .draws import drawn_text, processor
 from .texts import greedy_text
-from .writer import BOTH, EOS, Entry, Writer, new_ids_of
+from .writer import BOTH, EOS, MARGIN, Entry, Writer, check_margin, lead, neighbours, new_ids_of, rounded
 
 DOGS = "The dog saw a bird. The bird saw the dog."
 
@@ -33,6 +35,7 @@ def later_strategies(writer: Writer) -> None:
         settings={"guidance_scale": 1.5},
         compare=BOTH,
     )
+    greedy_from_beginnings(writer)
     once, mild = encode("Once upon a time"), processor("temperature", 0.8)
     drawn_text(writer, "S-sample-min_p", "A-doc-distil-seq-min_p", once, 16, [mild, processor("min_p", 0.05)], 3)
     drawn_text(
@@ -75,6 +78,38 @@ def penalties_and_bans(writer: Writer) -> None:
             run={"processors": processors, "batch": {"mate_ids": mates}},
             compare=BOTH,
         )
+
+
+def greedy_from_beginnings(writer: Writer) -> None:
+    """The three likeliest beginnings, each continued greedily, with and without a ban on repeated bigrams."""
+    like, reference, steps = "A-arena-when-i-was-5", writer.reference, 12
+    prompt = reference.encode("The cat was sad. The cat")
+    with torch.no_grad():
+        best = reference.single(torch.tensor([prompt])).logits[0, -1].topk(4)
+    check_margin(neighbours(best.values), MARGIN, "the likeliest beginnings")
+    starts = [[*prompt, id] for id in best.indices[:3].tolist()]
+    sizes: dict[str, int | None] = {"no_restriction": None, "no_repeat_ngram_size_2": 2}
+    expected: Entry = {}
+    for name, size in sizes.items():
+        expected[name] = []
+        for start in starts:
+            output = reference.write([start], steps, no_repeat_ngram_size=size)
+            check_margin(lead(torch.stack(output.scores)[:, 0]), MARGIN, name)
+            new = output.sequences[0, len(prompt) :]  # (1 + steps,)
+            with torch.no_grad():
+                logits = reference.double(output.sequences).logits[0, len(prompt) - 1 : -1]  # (1 + steps, V)
+            logprob = float(logits.log_softmax(dim=-1).gather(-1, new[:, None]).sum())
+            text = reference.text_entry(prompt, new.tolist())
+            expected[name].append({"logprob": rounded(logprob), "text": text["text"], "new_ids": text["new_ids"]})
+    assert all(one != other for one, other in zip(*expected.values(), strict=True))  # the ban matters
+    writer.add(
+        "S-greedy-beginnings",
+        like,
+        expected,
+        prompt_ids=prompt,
+        max_new_tokens=1 + steps,
+        run={"start_ids": starts, "steps": steps},
+    )
 
 
 def beams(writer: Writer) -> None:
