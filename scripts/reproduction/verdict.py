@@ -66,7 +66,7 @@ _EQUALITIES = {"exact": _exact, "prefix": _prefix}
 
 def _numbers(key: str, expected: Any, found: Any, rule: dict[str, Any], float64: bool) -> Comparison:
     atol = rule["atol_float64"] if float64 and "atol_float64" in rule else rule["atol"]
-    rtol = rule.get("rtol", 0.0)
+    rtol, exact = rule.get("rtol", 0.0), rule.get("exact", [])
     worst: tuple[float, float, float] | None = None  # the share of what is allowed, the difference, what is allowed
     agrees = True
 
@@ -79,7 +79,10 @@ def _numbers(key: str, expected: Any, found: Any, rule: dict[str, Any], float64:
                 agrees = False
                 return
             for name, value in wanted.items():
-                visit(value, got[name], tolerance)
+                if name in exact:
+                    agrees = agrees and got[name] == value
+                else:
+                    visit(value, got[name], tolerance)
         elif isinstance(wanted, list):
             if not isinstance(got, list) or len(got) != len(wanted):
                 agrees = False

@@ -121,6 +121,10 @@ def candidates(**changes: Any) -> list[dict[str, Any]]:
         (CANDIDATES, candidates()[:1], {"mode": "allclose", "atol": 9}, False),
         (CANDIDATES, [{**candidates()[0], "new_ids": [257, 5142]}, candidates()[1]], {"mode": "allclose", "atol": 9},
          False),
+        # what a rule calls exact has no tolerance
+        (CANDIDATES, candidates(logprob=-4.809), {"mode": "allclose", "atol": 0.01, "exact": ["text"]}, True),
+        (CANDIDATES, candidates(logprob=-4.809), {"mode": "allclose", "atol": 0.01, "exact": ["logprob"]}, False),
+        (CANDIDATES, candidates(text="a kind"), {"mode": "allclose", "atol": 9, "exact": ["text"]}, False),
         # what is no number never agrees
         (1.0, NAN, {"mode": "allclose", "atol": 9}, False),
         (NAN, NAN, {"mode": "allclose", "atol": 9}, False),
@@ -239,7 +243,7 @@ def test_the_readme_says_how_many_facts_there_are() -> None:
 
 
 def test_rules_of_facts_are_known_and_belong_to_an_entry() -> None:
-    known = {"exact": {"any_of"}, "prefix": {"n"}, "allclose": {"atol", "rtol", "atol_float64"}}
+    known = {"exact": {"any_of"}, "prefix": {"n"}, "allclose": {"atol", "rtol", "atol_float64", "exact"}}
     for fact in ALL:
         assert fact.compare, fact.id
         for key, rule in fact.compare.items():
