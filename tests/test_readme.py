@@ -47,3 +47,10 @@ def test_links_lead_somewhere() -> None:
         if line.startswith("#")
     }
     assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
+
+
+def test_every_strategy_and_processor_has_its_row() -> None:
+    from decoding import processors, strategies
+
+    missing = [name for name in strategies.__all__ + processors.__all__ if f"\n| [`{name}(" not in README]
+    assert missing == []
