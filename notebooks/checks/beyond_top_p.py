@@ -141,6 +141,30 @@ def _probabilities_without_keepdim(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(shares < p * shares.amax(dim=-1) * (1 - 1e-9), _GONE)
 
 
+def _best_probability_of_each_column(logits: Tensor, p: float) -> Tensor:
+    shares = logits.double().softmax(dim=-1)
+    return _where(logits, shares >= p * shares.amax(dim=0, keepdim=True) * (1 - 1e-9))
+
+
+def _p_below_the_best_probability(logits: Tensor, p: float) -> Tensor:
+    shares = logits.double().softmax(dim=-1)
+    return _where(logits, shares >= shares.amax(dim=-1, keepdim=True) - p)
+
+
+def _nearly_zero(logits: Tensor, p: float) -> Tensor:
+    return _by_probability(logits, max(p, 1e-9))
+
+
+def _best_alone_at_zero(logits: Tensor, p: float) -> Tensor:
+    return _by_probability(logits, p or 1.0)
+
+
+def _one_best_at_one(logits: Tensor, p: float) -> Tensor:
+    if p < 1.0:
+        return _by_probability(logits, p)
+    return torch.stack([_only(row, [int(row.argmax())]) for row in logits])
+
+
 def _stops_at_zero(logits: Tensor, p: float) -> Tensor:
     return _where(logits, logits >= _best(logits) + math.log(p))
 
@@ -160,6 +184,18 @@ def _min_p_filled(logits: Tensor, p: float) -> Tensor:
 
 def _min_p_probabilities(logits: Tensor, p: float) -> Tensor:
     return _by_probability(logits, p).softmax(dim=-1)
+
+
+def _zeroed_probabilities(logits: Tensor, p: float) -> Tensor:
+    return logits.softmax(dim=-1).masked_fill(logits < _best(logits) + _floor(p), 0.0)
+
+
+def _min_p_log_probabilities(logits: Tensor, p: float) -> Tensor:
+    return _where(logits.log_softmax(dim=-1), _by_probability(logits, p) > _GONE)
+
+
+def _min_p_renormalised(logits: Tensor, p: float) -> Tensor:
+    return _by_probability(logits, p).log_softmax(dim=-1)
 
 
 def _masked_probabilities(logits: Tensor, p: float) -> Tensor:
@@ -229,6 +265,28 @@ min_p = Check(
             "row: dim=-1.",
         ),
         Mistake(
+            _best_probability_of_each_column,
+            "You take the best probability of each column, over rows that have nothing to do with each other. Take "
+            "that of each row: dim=-1.",
+        ),
+        Mistake(
+            _p_below_the_best_probability,
+            "Your bar is the best probability minus p. It is p *times* the best probability.",
+        ),
+        Mistake(
+            _nearly_zero,
+            "At p = 0 you still remove what is a billion times less likely than the best, or so. p = 0 keeps every id: "
+            "give it a line of its own.",
+        ),
+        Mistake(
+            _best_alone_at_zero,
+            "p = 0 keeps every id, and you keep the best alone: no probability is below 0 times the best one.",
+        ),
+        Mistake(
+            _one_best_at_one,
+            "At p = 1 you keep a single id. All that are as likely as the best stay with it.",
+        ),
+        Mistake(
             _stops_at_zero,
             "`math.log(0)` stops with an error. p = 0 keeps every id: give it a line of its own.",
         ),
@@ -242,6 +300,18 @@ min_p = Check(
         Mistake(
             _min_p_probabilities,
             "You return probabilities. Return logits: the survivors as they were, so that another filter may follow.",
+        ),
+        Mistake(
+            _zeroed_probabilities,
+            "You return probabilities, with 0 for the removed. Return logits: the survivors as they were, and -inf.",
+        ),
+        Mistake(
+            _min_p_log_probabilities,
+            "You return log-probabilities. Decide by them if you like, but what stays keeps the logit that it had.",
+        ),
+        Mistake(
+            _min_p_renormalised,
+            "You renormalise. The softmax will do that when a word is drawn: what stays keeps the logit that it had.",
         ),
         Mistake(_masked_probabilities, "You mask the probabilities. Decide by them if you like, but mask the logits."),
         Mistake(_min_p_mask, "You return the mask. Return the logits, with -inf where the mask says that an id goes."),
@@ -350,12 +420,32 @@ def _of_probabilities(logits: Tensor, n: float) -> Tensor:
     return _where(logits, shares >= shares.max() - n * shares.std(correction=0))
 
 
+def _weighted(logits: Tensor, n: float) -> Tensor:
+    shares, values = logits.double().softmax(dim=-1), logits.double().masked_fill(logits == _GONE, 0.0)
+    variance = (shares * (values - (shares * values).sum()).square()).sum()
+    return _below_best(logits, n * variance.sqrt())
+
+
+def _from_zero(logits: Tensor, n: float) -> Tensor:
+    return _where(logits, logits >= n * _left(logits).std(correction=0))
+
+
+def _near_the_mean(logits: Tensor, n: float) -> Tensor:
+    left = _left(logits)
+    return _where(logits, (logits - left.mean()).abs() <= n * left.std(correction=0))
+
+
 def _without_n(logits: Tensor, n: float) -> Tensor:
     return _below_best(logits, _left(logits).std(correction=0))
 
 
 def _strict_sigma(logits: Tensor, n: float) -> Tensor:
     return _where(logits, logits > _left(logits).max() - n * _left(logits).std(correction=0))
+
+
+def _strict_but_for_the_best(logits: Tensor, n: float) -> Tensor:
+    kept = _strict_sigma(logits, n)
+    return torch.where(logits == logits.max(), logits, kept)
 
 
 def _below_the_bar(logits: Tensor, n: float) -> Tensor:
@@ -389,6 +479,7 @@ top_n_sigma = Check(
         {"logits": torch.tensor([4.0, 0.0, 4.0, 0.0, _GONE, _GONE]), "n": 1.9},
         {"logits": torch.tensor([_GONE, 2.0, _GONE, _GONE]), "n": 1.0},
         {"logits": torch.tensor([3.0, 1.0, 3.0, 2.9]), "n": 0.0},
+        {"logits": torch.tensor([3.0, 1.0, _GONE]), "n": 2.0},  # exactly reaches the bar: nothing is rounded
     ],
     random=_sigma_case,
     mistakes=[
@@ -445,11 +536,22 @@ top_n_sigma = Check(
             "You take best and deviation of the probabilities. This rule is about the logits themselves, without any "
             "softmax.",
         ),
+        Mistake(
+            _weighted,
+            "You weigh each logit with its probability. In this standard deviation every id that is left counts once.",
+        ),
+        Mistake(_from_zero, "Your bar is n deviations above 0. It lies n deviations below the *best* logit."),
+        Mistake(
+            _near_the_mean,
+            "You keep what is near the mean, and so the best may go. The distance that counts is that to the *best* "
+            "logit.",
+        ),
         Mistake(_without_n, "Your bar lies one standard deviation below the best, whatever n is: multiply by n."),
         Mistake(
             _strict_sigma,
             "An id that just reaches the bar stays: with n = 0, or with one id left, that is the best one itself.",
         ),
+        Mistake(_strict_but_for_the_best, "An id that just reaches the bar stays: compare with >= (or remove with <)."),
         Mistake(_below_the_bar, "Your mask is inverted: the ids below the bar go, the others stay."),
         Mistake(
             _only_the_finite,
@@ -556,6 +658,22 @@ def _probability_against_entropy(logits: Tensor, mass: float) -> Tensor:
     return _in_order(logits, [abs(share - _average(shares)) for share in shares], mass)
 
 
+def _entropy_in_bits(logits: Tensor, mass: float) -> Tensor:
+    shares = _shares(logits)
+    return _in_order(logits, [abs(s - _average(shares) / math.log(2)) for s in _surprises(shares)], mass)
+
+
+def _near_in_probability(logits: Tensor, mass: float) -> Tensor:
+    shares = _shares(logits)
+    typical = math.exp(-_average(shares))
+    return _in_order(logits, [abs(share - typical) if share else math.inf for share in shares], mass)
+
+
+def _logits_for_log_probabilities(logits: Tensor, mass: float) -> Tensor:
+    expected = _average(_shares(logits))
+    return _in_order(logits, [round(abs(-z - expected), 6) for z in logits.double().tolist()], mass)
+
+
 def _plain_mean(logits: Tensor, mass: float) -> Tensor:
     surprises = _surprises(_shares(logits))
     finite = [surprise for surprise in surprises if surprise < math.inf]
@@ -586,6 +704,12 @@ def _ranks_as_ids_short(logits: Tensor, mass: float) -> Tensor:
     order = sorted(range(len(logits)), key=lambda id: (keys[id], id))
     sums = itertools.accumulate(shares[id] for id in order)
     return logits if mass == 1 else _only(logits, [place for place, total in enumerate(sums) if total <= mass + 1e-9])
+
+
+def _order_twice(logits: Tensor, mass: float) -> Tensor:
+    keys, many = _distances(logits), int((_typical(logits, mass) > _GONE).sum())
+    order = sorted(range(len(logits)), key=lambda id: (keys[id], id))
+    return logits if mass == 1 else _only(logits, [id for id, place in enumerate(order) if place < many])
 
 
 def _left_in_order(logits: Tensor, mass: float) -> Tensor:
@@ -626,6 +750,14 @@ def _typical_probabilities(logits: Tensor, mass: float) -> Tensor:
     return _typical(logits, mass).softmax(dim=-1)
 
 
+def _typical_log_probabilities(logits: Tensor, mass: float) -> Tensor:
+    return _where(logits.log_softmax(dim=-1), _typical(logits, mass) > _GONE)
+
+
+def _typical_renormalised(logits: Tensor, mass: float) -> Tensor:
+    return _typical(logits, mass).log_softmax(dim=-1)
+
+
 def _typical_in_place(logits: Tensor, mass: float) -> Tensor:
     return logits.copy_(_typical(logits, mass))
 
@@ -636,6 +768,16 @@ def _everything_goes_on(logits: Tensor, mass: float) -> Tensor:
     order = sorted(range(len(logits)), key=lambda id: (keys[id], id))
     sums = logits.softmax(dim=-1)[order].cumsum(dim=-1)
     return _typical(logits, mass) if mass < 1 else _only(logits, order[: 1 + int((sums < mass).sum())])
+
+
+def _short_at_one(function: Callable[[Tensor, float], Tensor], hint: str) -> Mistake:
+    """The same mistake by readers for whom mass = 1 is nothing special: a rounded sum reaches 1 early."""
+
+    def both(logits: Tensor, mass: float) -> Tensor:
+        return function(logits, min(mass, 1.0 - 1e-7))
+
+    both.__name__ = f"{function.__name__}_short_at_one"
+    return Mistake(both, f"{hint} Then give mass = 1 a line of its own: a rounded sum reaches 1 before the last ids.")
 
 
 typical_p = Check(
@@ -671,6 +813,18 @@ typical_p = Check(
             "You compare bits with nats: surprise and entropy need the same logarithm.",
         ),
         Mistake(
+            _entropy_in_bits,
+            "You compare nats with bits: surprise and entropy need the same logarithm.",
+        ),
+        Mistake(
+            _near_in_probability,
+            "You compare p with the exponential of -H. The rule compares their logarithms: -ln p with H.",
+        ),
+        Mistake(
+            _logits_for_log_probabilities,
+            "You take the logits for log-probabilities. In the example they are; in general `log_softmax` makes them.",
+        ),
+        Mistake(
             _probability_against_entropy,
             "You compare a probability with the entropy. It is the surprise, -ln p, that is compared.",
         ),
@@ -700,6 +854,11 @@ typical_p = Check(
             "mass stays, too. Count the sums below the mass, n, and keep the first n + 1 ids of the order.",
         ),
         Mistake(
+            _order_twice,
+            "Your mask is about places in the order, and indexing it with the order does not lead back to ids. "
+            "`mask.scatter(0, order, stays)` does, or write to the places `order[: n + 1]` of a new tensor.",
+        ),
+        Mistake(
             _left_in_order,
             "You return the logits in the order of their distances, so they belong to other words. Put them back where "
             "they came from.",
@@ -725,9 +884,23 @@ typical_p = Check(
             "You return probabilities. Return logits: the survivors as they were, so that another filter may follow.",
         ),
         Mistake(
+            _typical_log_probabilities,
+            "You return log-probabilities. Decide by them, but what stays keeps the logit that it had.",
+        ),
+        Mistake(
+            _typical_renormalised,
+            "You renormalise. The softmax will do that when a word is drawn: what stays keeps the logit that it had.",
+        ),
+        Mistake(
             _typical_in_place,
             "Make a new tensor, by `torch.full_like` or `logits.clone()`, and change that one.",
         ),
+        _short_at_one(_likeliest_first, "You take the likeliest ids first: that is top-p. Is a sign wrong?"),
+        _short_at_one(_nan_entropy, "A removed id makes your entropy NaN, 0 times -inf: use `torch.special.entr`."),
+        _short_at_one(_ranks_as_ids, "Your mask is about places in the order, and you lay it over ids."),
+        _short_at_one(_left_in_order, "You return the logits in the order of their distances: put them back."),
+        _short_at_one(_all_equals, "You keep every id that is as typical as the last one. Of equals the lower stay."),
+        _short_at_one(_higher_of_equals, "Of ids that are equally typical the lower come first: stable=True."),
         Mistake(
             _everything_goes_on,
             "Right but for mass = 1: a rounded sum reaches 1 before the last ids, and they are lost. Give it a line of "
@@ -805,6 +978,21 @@ def _may_be_empty(logits: Tensor, mu: float, chosen: int, tau: float, eta: float
     return kept, mu - eta * (_bits(logits)[chosen] - tau)
 
 
+def _everything_instead(logits: Tensor, mu: float, chosen: int, tau: float, eta: float) -> _Answer:
+    kept, new = _may_be_empty(logits, mu, chosen, tau, eta)
+    return kept or list(range(len(logits))), new
+
+
+def _all_of_the_best(logits: Tensor, mu: float, chosen: int, tau: float, eta: float) -> _Answer:
+    kept, new = _may_be_empty(logits, mu, chosen, tau, eta)
+    return kept or (logits == logits.max()).nonzero()[:, 0].tolist(), new
+
+
+def _last_of_the_best(logits: Tensor, mu: float, chosen: int, tau: float, eta: float) -> _Answer:
+    kept, new = _may_be_empty(logits, mu, chosen, tau, eta)
+    return kept or (logits == logits.max()).nonzero()[-1].tolist(), new
+
+
 def _learns_first(logits: Tensor, mu: float, chosen: int, tau: float, eta: float) -> _Answer:
     new = mu - eta * (_bits(logits)[chosen] - tau)
     return _allowed(logits, new), new
@@ -825,6 +1013,16 @@ def _by_expectation(logits: Tensor, mu: float, chosen: int, tau: float, eta: flo
 
 def _from_mu(logits: Tensor, mu: float, chosen: int, tau: float, eta: float) -> _Answer:
     return _allowed(logits, mu), mu - eta * (_bits(logits)[chosen] - mu)
+
+
+def _from_two_tau(logits: Tensor, mu: float, chosen: int, tau: float, eta: float) -> _Answer:
+    return _allowed(logits, mu), 2 * tau - eta * (_bits(logits)[chosen] - tau)
+
+
+def _without_softmax(logits: Tensor, mu: float, chosen: int, tau: float, eta: float) -> _Answer:
+    bits = [-z / math.log(2) for z in logits.tolist()]
+    kept = [id for id, one in enumerate(bits) if one <= mu] or [_favourite(logits)]
+    return kept, mu - eta * (bits[chosen] - tau)
 
 
 def _from_tau(logits: Tensor, mu: float, chosen: int, tau: float, eta: float) -> _Answer:
@@ -868,6 +1066,7 @@ mirostat_step = Check(
     cases=[
         {"logits": _HALVES, "mu": 2.5, "chosen": 1, "tau": 1.5, "eta": 0.1},  # worked in the text
         {"logits": _HALVES, "mu": 0.2, "chosen": 0, "tau": 0.5, "eta": 0.5},
+        {"logits": torch.tensor([0.0, 1.0, 1.0, _GONE]), "mu": 0.5, "chosen": 1, "tau": 2.0, "eta": 0.25},
         {"logits": _NINE, "mu": 6.5, "chosen": 4, "tau": 3.0, "eta": 0.5},
     ],
     random=_mirostat_case,
@@ -902,6 +1101,20 @@ mirostat_step = Check(
             "likeliest one stays in any case.",
         ),
         Mistake(
+            _everything_instead,
+            "Where even the likeliest id surprises more than mu, you keep everything. The likeliest one alone stays.",
+        ),
+        Mistake(
+            _all_of_the_best,
+            "Where even the likeliest id surprises more than mu, you keep all that are as likely. Of equals only the "
+            "lowest id stays.",
+        ),
+        Mistake(
+            _last_of_the_best,
+            "Where even the likeliest id surprises more than mu, one id stays, of equals the lowest; yours is the "
+            "highest.",
+        ),
+        Mistake(
             _learns_first,
             "You truncate with the new mu, but it follows from the choice, which was drawn from the truncated ids. "
             "The old mu decides what is kept.",
@@ -917,6 +1130,11 @@ mirostat_step = Check(
             "chosen.",
         ),
         Mistake(_from_mu, "You compare the surprise with mu. The error is its difference from the aim, tau."),
+        Mistake(_from_two_tau, "You begin at 2 tau in every step. The new mu is the old one, corrected."),
+        Mistake(
+            _without_softmax,
+            "You take the logits for log-probabilities. In the example they are; in general `log_softmax` makes them.",
+        ),
         Mistake(_from_tau, "You begin at tau. The new mu is the old one, corrected."),
         Mistake(
             _by_probability_of_the_choice,

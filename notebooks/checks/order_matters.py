@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,6 +76,10 @@ total_variation = Check(
             lambda p, q: float((p - q).sum().abs()) / 2,
             "Differences of both signs cancel, so this is always 0. Take the sum of the absolute values, not the "
             "absolute value of the sum.",
+        ),
+        Mistake(
+            lambda p, q: float((p - q).abs().sum() // 2),
+            "`//` rounds down to a whole number. Halve with `/`.",
         ),
         Mistake(
             lambda p, q: float((p - q).abs().max()),
@@ -210,6 +216,18 @@ def _not_renormalised(f: Rule, g: Rule, rows: Tensor) -> float:
     return float((g(f(rows)).exp() - f(g(rows)).exp()).abs().sum(dim=-1).max()) / 2
 
 
+def _probabilities_first(f: Rule, g: Rule, rows: Tensor) -> float:
+    return float(_moved(f, g, rows.softmax(dim=-1)).max())
+
+
+def _of_log_probabilities(f: Rule, g: Rule, rows: Tensor) -> float:
+    return float((_shares(f, g, rows).log() - _shares(g, f, rows).log()).abs().sum(dim=-1).max()) / 2
+
+
+def _straight_line(f: Rule, g: Rule, rows: Tensor) -> float:
+    return float((_shares(f, g, rows) - _shares(g, f, rows)).norm(dim=-1).max()) / 2
+
+
 def _of_sets(f: Rule, g: Rule, rows: Tensor) -> float:
     return float(((g(f(rows)) > _GONE) != (f(g(rows)) > _GONE)).any())
 
@@ -259,6 +277,10 @@ order_gap = Check(
             "You look at the first row only. Take the largest distance of all rows.",
         ),
         Mistake(
+            lambda f, g, rows: float(_moved(f, g, rows)[-1]),
+            "That is the distance of the last row only. Keep the largest of all rows.",
+        ),
+        Mistake(
             lambda f, g, rows: float(_moved(f, g, rows).min()),
             "That is the smallest distance of the rows. One row that differs is enough: take the largest.",
         ),
@@ -300,6 +322,18 @@ order_gap = Check(
             "You hand probabilities to the second processor, which takes logits. Softmax at the end only.",
         ),
         Mistake(
+            _probabilities_first,
+            "You softmax the rows before the processors act, which take logits. Softmax at the end only.",
+        ),
+        Mistake(
+            _of_log_probabilities,
+            "You compare log-probabilities, and -inf minus -inf is not a number. Compare probabilities: `softmax`.",
+        ),
+        Mistake(
+            _straight_line,
+            "`norm` is the root of a sum of squares, unless told otherwise. Take half the sum of absolute differences.",
+        ),
+        Mistake(
             _not_renormalised,
             "`exp` alone gives numbers that do not sum to 1. Use `softmax`, over dim=-1.",
         ),
@@ -327,11 +361,26 @@ class _Row(NamedTuple):
     logits: Tensor
     heated_first: list[int]
     filtered_first: list[int]
+    best: float  # the likeliest word's probability
+    best_heated: float
+
+    @property
+    def look(self) -> str:
+        """What one sees without trying it."""
+        if bool((self.logits == self.logits[0]).all()):
+            return "level"
+        probabilities = bool((self.logits > 0).all()) and math.isclose(float(self.logits.sum()), 1.0, rel_tol=1e-5)
+        return "probabilities" if probabilities else ""
 
 
 @dataclass(frozen=True, repr=False)
 class Parting(Check):
-    """The check of a function that finds a row on which the order counts. Any such row will do: both are tried."""
+    """The check of a function that finds a row on which the order counts. Any such row will do: both are tried.
+
+    constant   the hint for a function that gives one and the same row in all cases
+    """
+
+    constant: str = ""
 
     def _outcome(self, function: Callable[..., Any], case: Case) -> Any:
         """The row with what is left of it; or the first value that is none."""
@@ -339,8 +388,11 @@ class Parting(Check):
         if _no_row(row) is not None:
             return row
         heat, keep = Temperature(case["temperature"]), TopP(case["p"])
-        left = [(last(first(row)) > _GONE).nonzero()[:, 0].tolist() for first, last in ((heat, keep), (keep, heat))]
-        return _Row(row, *left)
+        heated_first, filtered_first = (
+            (last(first(row)) > _GONE).nonzero()[:, 0].tolist() for first, last in ((heat, keep), (keep, heat))
+        )
+        best, best_heated = (float(logits.double().softmax(dim=-1).max()) for logits in (row, heat(row)))
+        return _Row(row, heated_first, filtered_first, best, best_heated)
 
     def _compare(self, expected: Any, outcome: Any) -> Complaint | None:
         if not isinstance(outcome, _Row):
@@ -349,12 +401,23 @@ class Parting(Check):
             return None
         ids = ", ".join(map(str, outcome.heated_first))
         shown = ", ".join(f"{logit:.3g}" for logit in outcome.logits.tolist())
-        return Complaint(f"Of the logits [{shown}] both orders keep the same ids: {ids}.", kind="the same ids")
+        sentence = f"Of the logits [{shown}] both orders keep the same ids: {ids}. The likeliest word has "
+        sentence += f"{outcome.best:.1%} without the temperature and {outcome.best_heated:.1%} with it."
+        return Complaint(sentence, kind="the same ids")
 
     def _same(self, outcome: Any, other: Any) -> bool:
         if isinstance(outcome, _Row) and isinstance(other, _Row):
-            return outcome[1:] == other[1:]
+            one, two = ((row.heated_first, row.filtered_first, row.look) for row in (outcome, other))
+            return one == two
         return complaint_about(outcome, other, 0.0) is None
+
+    def _hint(self, function: Callable[..., Any]) -> str | None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            outcomes = [self._verdict(function, case)[1] for case in self.cases]
+        rows = [row for row in outcomes if isinstance(row, _Row) and row.look != "level"]
+        if len(rows) == len(outcomes) and all(torch.equal(row.logits, rows[0].logits) for row in rows):
+            return self.constant
+        return super()._hint(function)
 
 
 def _no_row(value: Any) -> Complaint | None:
@@ -386,6 +449,8 @@ def _halfway(temperature: float, p: float) -> Tensor:
     return _first(_line(p) * (1 + temperature) / 2)
 
 
+_CONSTANT = "One row cannot do for every temperature and every p. Let it depend on both."
+
 parting_row = Parting(
     exercise="9.3",
     name="parting_row",
@@ -398,15 +463,13 @@ parting_row = Parting(
         {"temperature": 0.7, "p": 0.9},
     ],
     random=_some_temperature,
+    constant=_CONSTANT,
     mistakes=[
         Mistake(
             lambda temperature, p: _first(0.0),
             "Three equal logits stay equal at any temperature, so nothing can differ. One has to stand out.",
         ),
-        Mistake(
-            lambda temperature, p: torch.tensor([4.0, 2.0, 1.0]).log(),
-            "One row cannot do for every temperature and every p. Let it depend on both.",
-        ),
+        Mistake(lambda temperature, p: torch.tensor([4.0, 2.0, 1.0]).log(), _CONSTANT),
         Mistake(
             lambda temperature, p: _first(1.05 * _line(p)),
             "This lies just above the line, so it works for T above 1, where heating brings it below. For T below 1 "
@@ -438,6 +501,26 @@ parting_row = Parting(
         Mistake(
             lambda temperature, p: _first((_line(p) + math.log(2)) * math.sqrt(temperature)),
             "You count two words too many: with two others beside it the line is ln(2p / (1 - p)).",
+        ),
+        Mistake(
+            lambda temperature, p: _first(math.log(p) * math.sqrt(temperature)),
+            "Python reads 2 * p / 1 - p as (2 * p / 1) - p, which is p. Put 1 - p in parentheses.",
+        ),
+        Mistake(
+            lambda temperature, p: _first(-_line(p) * math.sqrt(temperature)),
+            "Your first word lies below the other two. It has to stand out above them: x > 0.",
+        ),
+        Mistake(
+            lambda temperature, p: _first(_line(p)),
+            "That is the line itself, where rounding decides. x has to lie on one side of it and x / T on the other.",
+        ),
+        Mistake(
+            lambda temperature, p: _first(_line(p) * temperature),
+            "The temperature divides that to the line itself, where rounding decides. Take a factor between 1 and T.",
+        ),
+        Mistake(
+            lambda temperature, p: _first(_line(p) * (1 + 1 / temperature) / 2),
+            "That lies between L and L / T. The temperature will divide x once more: x has to lie between L and L * T.",
         ),
         Mistake(
             lambda temperature, p: _first(_line(p) * temperature**2),
@@ -571,6 +654,26 @@ def _zeroed(logits: Tensor, k: int, p: float) -> Tensor:
     return left.masked_fill(left == _GONE, 0.0)
 
 
+def _masked_by_product(logits: Tensor, k: int, p: float) -> Tensor:
+    return logits * (_joint(logits, k, p) > _GONE)  # 0, and NaN where it is -inf
+
+
+def _whole_not_whole(logits: Tensor, k: int, p: float) -> Tensor:
+    """Takes p = 1 for a sum like any other."""
+    before = _sums(logits) - logits.double().softmax(dim=-1)[_ranked(logits)]
+    return _front(logits, min(k, int((before < p).sum())))
+
+
+def _by_id(logits: Tensor, k: int, p: float) -> Tensor:
+    left = _front(logits, _size(logits, p))
+    left[k:] = _GONE
+    return left
+
+
+def _likely_alone(logits: Tensor, k: int, p: float) -> Tensor:
+    return _front(logits, k).masked_fill(logits.softmax(dim=-1) < p, _GONE)
+
+
 def _in_place_joint(logits: Tensor, k: int, p: float) -> Tensor:
     return logits.copy_(_joint(logits, k, p))
 
@@ -613,8 +716,8 @@ joint_top_k_top_p = Check(
         ),
         Mistake(
             _one_more_at_equality,
-            "Nearly, and at equality just as SGLang does it: where a sum equals p exactly, you keep one more. Here "
-            "that is enough.",
+            "Nearly, and at equality just as SGLang's PyTorch code does it: where a sum equals p exactly, you keep one "
+            "more. Here that is enough.",
         ),
         Mistake(
             _with_ties,
@@ -635,6 +738,32 @@ joint_top_k_top_p = Check(
             "You return the logits in sorted order, so they belong to other words. Put them back where they came from.",
         ),
         Mistake(_zeroed, "A logit of 0 is not “removed”: e^0 = 1. Use -inf."),
+        Mistake(
+            _masked_by_product,
+            "A product with a mask makes 0 of a logit, which is not “removed”: e^0 = 1. Use `where` and -inf.",
+        ),
+        Mistake(
+            lambda logits, k, p: _joint(logits, k, p).clamp(min=-1e9),
+            "-1e9 is far down, but there: a removed id is -inf.",
+        ),
+        Mistake(
+            lambda logits, k, p: 2 * _joint(logits, k, p),
+            "The sum of both has its -inf in the right places, but twice the logits of the survivors. Return these as "
+            "they were.",
+        ),
+        Mistake(
+            _whole_not_whole,
+            "p = 1 removes nothing. Where one word has nearly everything, a sum is rounded to 1 before its end: treat "
+            "p = 1 on its own.",
+        ),
+        Mistake(
+            _by_id,
+            "You keep ids below k. The k likeliest come first in the *sorted* order only.",
+        ),
+        Mistake(
+            _likely_alone,
+            "You compare the probability of each id with p. It is the sum of the likeliest that has to reach p.",
+        ),
         Mistake(
             lambda logits, k, p: _joint(logits, k, p).softmax(dim=-1),
             "You return probabilities. Return logits: the survivors as they were, so that min-p may follow.",

@@ -90,8 +90,8 @@ def _only_the_last(logits: Tensor, ids: Ids, penalty: float) -> Tensor:
     return _changed(logits, ids[-1:], lambda z: _penalised(z, penalty))
 
 
-def _not_the_last(logits: Tensor, ids: Ids, penalty: float) -> Tensor:
-    return _changed(logits, _once_each(ids[:-1]), lambda z: _penalised(z, penalty))
+def _only_the_positive(logits: Tensor, ids: Ids, penalty: float) -> Tensor:
+    return _changed(logits, _once_each(ids), lambda z: z / penalty if z > 0 else z)
 
 
 def _only_repeated(logits: Tensor, ids: Ids, penalty: float) -> Tensor:
@@ -183,7 +183,7 @@ repetition_penalty = Check(
             "through `set(ids)`.",
         ),
         Mistake(_only_the_last, "You penalise the last id only. All ids of the list have occurred."),
-        Mistake(_not_the_last, "You leave out the last id of the list. It has occurred, too."),
+        Mistake(_only_the_positive, "Negative logits stay as they were in yours. Multiply those by the penalty."),
         Mistake(
             _only_repeated,
             "You penalise only what stands in the list twice. Saying an id once is enough: the penalty is to prevent "
@@ -311,6 +311,16 @@ def _counts_of_those_there(logits: Tensor, ids: Ids, frequency: float, presence:
     return logits - frequency * counts - presence * (counts > 0).float()
 
 
+def _stops_counting_none(logits: Tensor, ids: Ids, frequency: float, presence: float) -> Tensor:
+    torch.bincount(torch.tensor(ids))  # NotImplementedError: a tensor of no numbers holds floats
+    return _frequency_and_presence(logits, ids, frequency, presence)
+
+
+def _stops_and_is_short(logits: Tensor, ids: Ids, frequency: float, presence: float) -> Tensor:
+    counts = torch.bincount(torch.tensor(ids))
+    return logits - frequency * counts - presence * (counts > 0).float()
+
+
 def _the_amounts(logits: Tensor, ids: Ids, frequency: float, presence: float) -> Tensor:
     return _frequency_and_presence(torch.zeros_like(logits), ids, -frequency, -presence)
 
@@ -350,6 +360,16 @@ frequency_and_presence = Check(
         Mistake(
             _counts_of_those_there,
             "`torch.bincount` is only as long as the largest id demands. Give it minlength=len(logits).",
+        ),
+        Mistake(
+            _stops_counting_none,
+            "`torch.tensor([])` holds no whole numbers, and bincount counts only those. Write torch.tensor(ids, "
+            "dtype=torch.int64), or count in a loop.",
+        ),
+        Mistake(
+            _stops_and_is_short,
+            "Two things: bincount counts whole numbers only, and `torch.tensor([])` holds none, so write "
+            "torch.tensor(ids, dtype=torch.int64); and give it minlength=len(logits), a bin for every id.",
         ),
         Mistake(_the_amounts, "You return what is to be subtracted. Subtract it from the logits."),
     ],
@@ -395,6 +415,16 @@ def _misses_the_last(ids: Ids, n: int) -> Ids:
 def _goes_too_far(ids: Ids, n: int) -> Ids:
     end = ids[len(ids) - (n - 1) :]
     return sorted({ids[i + n - 1] for i in range(len(ids) - n + 2) if ids[i : i + n - 1] == end})
+
+
+def _from_every_place(ids: Ids, n: int) -> Ids:
+    end = ids[len(ids) - (n - 1) :]
+    return sorted({ids[i + n - 1] for i in range(len(ids)) if ids[i : i + n - 1] == end})  # IndexError, at the end
+
+
+def _round_the_end(ids: Ids, n: int) -> Ids:
+    """ids[-1] before ids[0]."""
+    return sorted({id for i, id in enumerate(ids) if all(ids[i - k] == ids[-k] for k in range(1, n))})
 
 
 def _minus_zero(ids: Ids, n: int) -> Ids:
@@ -485,6 +515,16 @@ banned_next = Check(
         Mistake(
             _goes_too_far,
             "You go one place too far: the last n - 1 ids match themselves, and nothing stands behind them yet.",
+        ),
+        Mistake(
+            _from_every_place,
+            "An index runs out of the list. The last n - 1 ids match themselves, and nothing stands behind them yet: "
+            "the last place where an n-gram begins is len(ids) - n.",
+        ),
+        Mistake(
+            _round_the_end,
+            "You look over the beginning: in Python ids[-1] is the last id. Only places with n - 1 ids before them "
+            "count.",
         ),
         Mistake(
             _minus_zero,
@@ -610,6 +650,20 @@ def _over_the_beginning(ids: Ids, n_vocab: int) -> Ids:
     return _by_places(ids, n_vocab, length_at)
 
 
+def _over_the_beginning_but_from_one(ids: Ids, n_vocab: int) -> Ids:
+    def length_at(place: int) -> int:
+        n = 0
+        while place and ids[place - 1 - n] == ids[-1 - n]:  # IndexError, where the text is one id again and again
+            n += 1
+        return n
+
+    return _by_places(ids, n_vocab, length_at)
+
+
+def _misses_the_beginning(ids: Ids, n_vocab: int) -> Ids:
+    return _by_places(ids, n_vocab, lambda place: min(_match_at(ids, place), max(place - 1, 0)))
+
+
 def _forwards(ids: Ids, n_vocab: int) -> Ids:
     """The beginning of the text against what stands before each id."""
 
@@ -684,6 +738,15 @@ repeat_lengths = Check(
             _over_the_beginning,
             "An index runs out of the list. Stop at the beginning: only p ids stand before a place p, and ids[-1] is "
             "the last id. And behind the last id nothing stands yet.",
+        ),
+        Mistake(
+            _over_the_beginning_but_from_one,
+            "Only a difference stops you. Stop at the beginning as well: p ids stand before a place p, and ids[-1] is "
+            "the last id.",
+        ),
+        Mistake(
+            _misses_the_beginning,
+            "You stop one id too early: ids[0], too, may be part of a match.",
         ),
         Mistake(
             _forwards,

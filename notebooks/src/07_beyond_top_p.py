@@ -115,9 +115,9 @@ for name, row in rows.items():
 # %%
 def why(processor, name, token):
     """What became of a token in the first step behind one of the two prompts."""
-    strategy = Sample(processor)
-    step = {"max_new_tokens": 1, "seed": 0, "trace": True}
-    print(generate(model, tokenizer, prompts[name], strategy, **step).trace.why(0, token))
+    settings = {"max_new_tokens": 1, "seed": 0, "trace": True}
+    result = generate(model, tokenizer, prompts[name], Sample(processor), **settings)
+    print(result.trace.why(0, token))
 
 
 why(TopP(0.9), "saw a", " dinosaur")
@@ -230,8 +230,8 @@ why(MinP(0.1), "saw a", " dinosaur")
 # <details><summary>Answer</summary>
 #
 # The distance to the best logit shrinks to $(z_i - z_{max}) / T$, and this must be at least $\ln p$. So the distance
-# itself must be at least $T \ln p = \ln p^T$: it is min-p with $p^T$, here 0.1^1.5 = 0.032. Min-p follows the
-# temperature, too, if less than top-p does.
+# itself must be at least $T \ln p = \ln p^T$: it is min-p with $p^T$, here 0.1^1.5 = 0.0316. So the temperature moves
+# the bar of min-p, too; below we see by how much less than that of top-p.
 #
 # </details>
 
@@ -251,8 +251,8 @@ for chain in ([MinP(0.1)], [Temperature(1.5), MinP(0.1)], [MinP(round(0.1**1.5, 
 #
 # $$z_i \ge \max_j z_j - n \cdot \sigma$$
 #
-# Divide all logits by T: the distance shrinks by 1/T, and σ as well. Both sides keep pace, so the same ids stay **at
-# every temperature**.
+# A temperature divides all logits by T, so it divides the distance by T, and σ as well. Both sides keep pace: the same
+# ids stay **at every temperature**.
 
 # %%
 temperatures = [0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0]
@@ -294,7 +294,7 @@ plots.lines(
 #
 # - σ is taken over the ids that are **left**: a filter before this one may have removed some.
 # - It is the standard deviation of *all* numbers there are, so it divides by their number, not by one less.
-# - Of a single id σ is 0, and the id stays. n = 0 keeps the best and its equals.
+# - An id that just reaches the bar stays. So does a single one, whose σ is 0; n = 0 keeps the best and its equals.
 # - The caller's tensor is not changed. (In the checks rounding never decides.)
 
 
@@ -320,9 +320,8 @@ check.top_n_sigma(top_n_sigma)
 # </details>
 
 # %% [markdown]
-# The first two points of the exercise are there because of a mistake that has been made in public. One program
-# (text-generation-webui, when this was written) puts 0 where a logit was removed, and takes the deviation of
-# everything, divided by one less. Then σ depends on how many ids are *gone*:
+# The first two points are there because one program (text-generation-webui, when this was written) puts 0 where a logit
+# was removed, and takes the deviation of everything, divided by one less. Then σ depends on how many ids are *gone*:
 
 # %%
 report(TopNSigma(1.5), TopNSigma(2))
@@ -373,7 +372,8 @@ why(EtaCutoff(0.001), "saw a", " dinosaur")
 #
 # People do not write the likeliest word each time. Meister and others looked at how much the words of people's texts
 # surprise a model: about as much as the model expects on average. That average is the entropy. So keep the words whose
-# surprise $-\ln p_i$ is **near the entropy H**, and remove both kinds of others: those too rare, and those too likely.
+# surprise $-\ln p_i$ (*surprisal*, in notebook 4) is **near the entropy H**, and remove both kinds of others: those too
+# rare, and those too likely.
 
 # %% [markdown] tags=["predict"]
 # **Predict.** Four words have the probabilities ½, ¼, ⅛, ⅛, so surprises of 1, 2, 3 and 3 bits. The entropy is
@@ -482,8 +482,9 @@ strategies = {
     "XTC, always": Sample(XTC(0.1, 1.0)),
     "XTC, every 2nd time": Sample(XTC(0.1, 0.5)),
 }
-print("probability, divided by the model's own")
 print(f"{'':20}" + "".join(f"{word:>6}" for word in words))
+print(f"{'the model':20}" + "".join(f"{by_model[id,]:6.2f}" for id in range(9)))
+print("divided by these:")
 for name, strategy in strategies.items():
     shares = law(strategy, nine, prompt=[0], max_new_tokens=1)
     ratios = [shares.get((id,), 0.0) / by_model[id,] for id in range(9)]
@@ -560,8 +561,8 @@ check.mirostat_step(mirostat_step)
 #
 # $$\text{mean surprise} = \tau + \frac{\mu_0 - \mu_n}{\eta\, n}$$
 #
-# If μ stays within bounds, the fraction goes to 0 like 1/n, whatever the model does. Let us see on the nine words, whose
-# entropy is 1.89 bits, the same row in each step.
+# If μ stays within bounds, the fraction goes to 0 like 1/n, whatever the model does. Let us see on the nine words, with
+# the same row in each step. Its entropy is 1.89 bits.
 
 # %% [markdown] tags=["predict"]
 # **Predict.** With τ = 1 bit, the mean should settle at 1. And with τ = 3, more than the entropy? Where does μ go?
@@ -576,9 +577,9 @@ check.mirostat_step(mirostat_step)
 
 
 # %%
-def bits(generation):
-    """The surprise of each new id under the model."""
-    return [-logprob / math.log(2) for logprob in generation.model_logprobs]
+def bits(logprobs):
+    """Surprises in bits."""
+    return [-logprob / math.log(2) for logprob in logprobs]
 
 
 def bounds(surprises, tau, eta):
@@ -597,21 +598,19 @@ class AfterTruncation(Mirostat):
         return kept, (mu, -kept.log_softmax(dim=-1) / math.log(2))
 
 
+H = float(torch.special.entr(logits.softmax(dim=-1)).sum())
+print(f"entropy of the row: {H / math.log(2):.2f} bits")
 steps = {"max_new_tokens": 200, "eos_id": None, "seed": 1}
-print(f"{'':26} mean surprise")
 for keep in (Mirostat(1.0, 0.1), AfterTruncation(1.0, 0.1), Mirostat(3.0, 0.1)):
     (text,) = generate_ids(nine, [[0]], Sample(keep), **steps)
-    surprise = bits(text)
-    kept_only = [-logprob / math.log(2) for logprob in text.processed_logprobs]
-    print(
-        f"{keep!r:26} before {sum(surprise) / 200:.2f}, after {sum(kept_only) / 200:.2f}",
-        end="",
-    )
-    print(f"; mu ends at {bounds(surprise, 3.0, 0.1)[-1]:.0f}" if keep.tau == 3 else "")
+    before, after = bits(text.model_logprobs), bits(text.processed_logprobs)
+    means = f"{sum(before) / 200:.2f} before, {sum(after) / 200:.2f} after"
+    print(f"{keep!r:26} mean surprise {means} the truncation")
+print(f"in the last one μ ends at {bounds(before, 3.0, 0.1)[-1]:.0f} bits")
 
 # %% [markdown]
-# Each holds the surprise that it looks at near 1. But a program that looks *after* the truncation writes 1.24 bits by
-# the model's own measure with the same τ. A τ from one program means something else in another.
+# With τ = 1, each holds the surprise that it looks at near 1. But the program that looks *after* the truncation writes
+# 1.24 bits by the model's own measure. A τ from one program means something else in another.
 #
 # Now `storybook`, with one seed: once with all its words, and once with τ = 2.
 
@@ -621,11 +620,11 @@ settings = {"max_new_tokens": 100, "seed": 0}
 free = generate(model, tokenizer, start, Sample(), **settings)
 held = generate(model, tokenizer, start, Sample(Mirostat(2.0, 0.1)), trace=True, **settings)
 for name, text in (("all words", free), ("Mirostat(2.0, 0.1)", held)):
-    print(f"{name}: {sum(bits(text)) / len(text.ids):.2f} bits a token")
+    print(f"{name}: {sum(bits(text.model_logprobs)) / len(text.ids):.2f} bits a token")
     print("   ", " ".join((start + text.text).split())[:150], "...")
 
 # %%
-surprise = bits(held)
+surprise = bits(held.model_logprobs)
 mu = bounds(surprise, 2.0, 0.1)
 plots.lines(
     range(1, len(surprise) + 1),
@@ -637,30 +636,10 @@ plots.lines(
     f"{mu[0]:.0f} bits, rises while the text is dull and falls after surprises; it ends at {mu[-1]:.1f}.",
 )
 
-
-# %%
-def running_mean(values):
-    return (torch.tensor(values).cumsum(dim=0) / torch.arange(1, len(values) + 1)).tolist()
-
-
-plots.lines(
-    range(1, 101),
-    {
-        "all words": running_mean(bits(free)),
-        "Mirostat(2.0, 0.1)": running_mean(surprise),
-        "τ": [2.0] * 100,
-    },
-    xlabel="new tokens so far",
-    ylabel="mean surprise so far, bits",
-    title="With the thermostat and without",
-    alt=f"Running means of the surprise: all words end at {sum(bits(free)) / 100:.1f} bits, "
-    f"Mirostat at {sum(surprise) / 100:.1f}, close to its aim of 2.",
-)
-
 # %% [markdown]
-# In the first picture the bound rises for some thirty tokens, because most of them bring less than two bits; behind the
-# many surprises near the end it falls. In the second one the mean comes up to τ and stays there, while without the
-# thermostat it is whatever the words happen to bring.
+# The bound rises for some thirty tokens, because most of them bring less than two bits; behind the many surprises near
+# the end it falls. How many ids does it leave? Does the formula hold? And in step 20, counted from 0, what became of the
+# likeliest id that was not allowed?
 
 # %%
 sizes_held = [step.stages[1].kept for step in held.trace]
@@ -678,9 +657,9 @@ print(held.trace.why(20, rival))
 #
 # `compare` continues one prompt with several strategies, several times, with the same noise (notebook 5), and measures
 # the texts. *Surprise* is the mean over the tokens that came, *entropy* the mean of what the model expected before
-# each. (Both in bits; `compare` itself counts in nats.) *Distinct-2* is the share of different ones among all pairs of
-# neighbouring tokens. The last column says how many tokens each text has in common with its namesake of "all words",
-# before they part.
+# each, in bits and with their standard errors. *Distinct-2* is the share of different ones among all pairs of
+# neighbouring tokens. The last column says how many tokens each text has in common with the same text of "all words",
+# before they part (None: they never do).
 
 # %%
 comparison = compare(
@@ -713,21 +692,23 @@ for name, result in comparison.results.items():
     print(f"{name:12} a {' '.join(result.samples[0].text.split())[:72]}")
 
 # %% [markdown]
-# One text of "eta" never parts from its namesake: nothing that was drawn had been removed. Otherwise the table mostly
-# tells **how much** each filter removes at this setting: min-p and Mirostat remove most, surprise least and vary least.
-# It tells little else. With four texts of at most 16 tokens, top-p's 0.98 above the 0.97 of all words is chance. And Mirostat
-# is not near its 3 bits yet: it began with its bound at 6, and the fraction above has had no time to shrink.
+# One text of "eta" never parts from that of "all words": nothing that was drawn had been removed. Drawn from all words,
+# a text should surprise as much as expected, and 5.13 and 4.55 bits agree within chance. The filters bring surprise below
+# entropy, eta hardly, min-p and Mirostat by most. So the table mostly tells **how much** each removes at this setting;
+# the two that remove most vary least.
+#
+# It tells little else. With four texts of at most 16 tokens, top-p's 0.98 above the 0.97 of all words is chance. And
+# Mirostat is not near its 3 bits yet: with n = 16 the fraction above is still large.
 #
 # **None of these numbers says which text is better.** Little surprise and much variety pull against each other, and
 # every filter moves along that line with its parameter. A greedy text surprises least, and runs in circles; noise is
 # perfectly diverse.
 
 # %% [markdown]
-# So do they write better texts? For min-p, its paper of 2024 says yes, from benchmarks and from votes of people. A
-# re-analysis of 2025 (arXiv:2506.13681) says that this evidence does not hold: the votes, counted again, show no lead in
-# quality, in diversity, or in the trade between them, and nor do the benchmarks once every method may try equally many
-# settings. So it is **disputed**. A rule that convinces on nine words is not yet a better text, and what you have seen
-# here are rules.
+# So do they write better texts? For min-p, its paper of 2024 says yes, from benchmarks and from ratings by people. A
+# re-analysis of 2025 (arXiv:2506.13681) says that this evidence does not hold: the ratings, tested again, show no lead in
+# quality, in diversity, or in the trade between them, nor do the benchmarks once every method may try equally many
+# settings. So it is **disputed**. A rule that convinces on nine words is not yet a better text.
 
 # %% [markdown]
 # ## Now with OpenAI's GPT-2
@@ -781,7 +762,8 @@ if gpt2 is not None:
 #
 # - One share for every row is too much where the model is sure and too little where it is not.
 # - **Min-p**: a share of the best probability, in logits $\max z + \ln p$. Behind a temperature it is min-p with $p^T$.
-# - **Top-nσ**: a distance in standard deviations of the logits that are left. The temperature does not matter.
+# - **Top-nσ**: a distance in standard deviations of the logits that are left. The same
+#   ids stay at every temperature.
 # - **Epsilon** is a fixed bar; **eta** lowers it where the entropy is high.
 # - **Typical** keeps what surprises about as much as expected. It may remove the likeliest id.
 # - **Mirostat** steers the mean surprise by feedback, in bits. It can only hold back. Before or after the truncation:
@@ -793,7 +775,8 @@ if gpt2 is not None:
 # ## Papers and further reading
 #
 # - Nguyen et al. 2024, *Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs*, arXiv:2407.01082.
-# - Schaeffer et al. 2025, arXiv:2506.13681: the critical re-analysis of min-p.
+# - Schaeffer et al. 2025, *Turning Down the Heat: A Critical Analysis of Min-p Sampling in Language Models*,
+#   arXiv:2506.13681.
 # - Tang et al. 2024, *Top-nσ: Not All Logits Are You Need*, arXiv:2411.07641.
 # - Hewitt, Manning & Liang 2022, *Truncation Sampling as Language Model Desmoothing*, arXiv:2210.15191: ε and η.
 # - Meister et al. 2022, *Locally Typical Sampling*, arXiv:2202.00666.

@@ -6,12 +6,12 @@
 #
 # **Time** 70 minutes · **Needs** notebooks [3](03_greedy_and_the_cache.ipynb),
 # [4](04_temperature_and_entropy.ipynb) and [6](06_top_k_and_top_p.ipynb) · **Next**
-# [9](09_order_matters.ipynb)
+# [9. Order matters](09_order_matters.ipynb)
 #
-# Notebook 3 ended with a king who says "I will help you" ten times. There are two ways out: draw
-# instead of taking the best, or look at what has been said and make it less likely. This notebook
-# is about the second. And as such rules look at ids, it is also about favouring, forbidding and
-# forcing ids and words.
+# In notebook 3 a king said "I will help you" ten times. There are two ways out: draw instead of
+# taking the best, or look at what has been said and make it less likely. This notebook is about
+# the second. And as such rules look at ids, it is also about favouring, forbidding and forcing
+# ids and words.
 
 # %% tags=["setup"]
 import sys
@@ -65,7 +65,7 @@ model = GPT2.from_pretrained("storybook")
 tokenizer = Tokenizer()
 
 
-def names(id):
+def quoted(id):
     """The token in quotes, so that one sees the space that most of them begin with."""
     return token_name(tokenizer, id)
 
@@ -218,9 +218,9 @@ for logit in (float(best.min()), float(best.max())):
     )
 
 # %% [markdown]
-# It gets worse. transformers hands its processors logits when it samples, and *log-probabilities*
-# in a beam search (a search that keeps several texts alive). Those are logits, too, moved so that
-# their exponentials sum to 1.
+# It gets worse. transformers hands its processors logits, but in a beam search (a search that keeps
+# several texts alive) *log-probabilities*. Those are logits, too, moved so that their exponentials
+# sum to 1.
 
 # %% [markdown] tags=["predict"]
 # **Predict.** A model is 98.5% sure that *mat* comes again. Its log-probability is -0.015. What does
@@ -320,7 +320,7 @@ chains = [
 for shift in (0, 5):
     print(f"logits {shift:+d}                     a word again   one word three times")
     row = logits[:3].double() + shift
-    simple = TableModel(3, 8, lambda ids, row=row: row)  # the same logits after any text
+    simple = TableModel(3, 8, lambda ids, row=row: row)  # 3 ids; the same logits always
     for chain in chains:
         texts = law(Sample(*chain), simple, [0], max_new_tokens=3)
         again = sum(share for ids, share in texts.items() if len(set(ids)) < 3)
@@ -376,7 +376,7 @@ show(stories["1.2"].trace.why(7, " dog"))
 # | Penalty | Here, unless you say otherwise | Elsewhere |
 # | --- | --- | --- |
 # | repetition | prompt and text | the same: transformers, vLLM; text alone: SGLang; the last 64 ids: llama.cpp |
-# | presence, frequency | text alone | the same: vLLM |
+# | presence, frequency | text alone | the same: vLLM; the prompt, too: llama.cpp |
 # | n-grams (below) | prompt and text | the same: transformers, where padding counts as well |
 #
 # </details>
@@ -491,6 +491,9 @@ except ValueError as error:
 # | earlier *dog* | before it: mat **the** | the last ids: on **the**: L = 1 |
 # | earlier *sat*, twice | before it: cat, dog | neither is *the*: L = 0 |
 #
+# As a call, with the ids of our nine words: `repeat_lengths([7, 5, 6, 8, 7, 0, 7, 3, 6, 8, 7], 9)`
+# is `[3, 0, 0, 1, 0, 1, 0, 0, 0]`.
+#
 # - Where x has occurred several times, the longest counts.
 # - The two may overlap: after `[5, 5, 5]`, L of 5 is 2.
 # - Before the beginning of the text there is nothing to match.
@@ -523,10 +526,9 @@ check.repeat_lengths(repeat_lengths)
 # </details>
 
 # %% [markdown]
-# Yours compares the same ids again and again: for a text of T ids that repeats itself, about T² / 2
-# comparisons a step. The *Z-algorithm* reads the text backwards and uses what it knows. If 20 ids
-# match somewhere, then whatever was found out about those 20 holds there, too, and is not compared
-# again. That makes about 2 T. (`decoding/processors/repeats.py` has it, in a dozen lines.)
+# The way of the hint compares the same ids again and again: where all T ids of a text are the same,
+# T² / 2 comparisons a step. The *Z-algorithm* remembers what it has compared, and needs about 2 T
+# (`decoding/processors/repeats.py` has it, in a dozen lines).
 #
 # Here is L along the king's speech. The processor itself tells it: with base 2, a multiplier of 1
 # and an allowed length of 1, what it takes from a logit is $2^{L-1}$.
@@ -551,7 +553,8 @@ plots.along_text(
 )
 
 # %% [markdown]
-# The last id continues a repetition of 35. What DRY charges for that, with its usual numbers:
+# The last id continues a repetition of 35. What DRY charges, with a multiplier of 0.8 and its usual
+# base and allowed length, 1.75 and 2:
 
 # %%
 for length in (1, 2, 5, 10, 35):
@@ -559,7 +562,8 @@ for length in (1, 2, 5, 10, 35):
     print(f"L = {length:2}: {price:,.1f}")
 
 # %% [markdown]
-# No model insists on a word against ten or more. But the king does not even get that far:
+# A price of 10 divides the odds by 22,000; few words survive that. But the king does not even get
+# that far:
 
 # %%
 dry = generate(model, tokenizer, king, Greedy(DRY(0.8)), max_new_tokens=28, trace=True)
@@ -578,14 +582,16 @@ show(dry.trace.why(17, " to"))
 # <details><summary>Answer</summary>
 #
 # Under `NoRepeatNGram(3)` it is impossible: probability 0, an infinite surprise. Under DRY it comes to
-# the same: L = 19 costs more than 10,000 nats. (A surprise of a nats is a probability of $e^{-a}$.)
+# the same: L = 19 costs $0.8 \cdot 1.75^{17}$, more than 10,000 nats. (A surprise of a nats is a
+# probability of $e^{-a}$.)
 #
 # </details>
 
 # %%
-ask = 'to the house of {}. "Little pig, little pig, let me come in!"'
-wolf = "The wolf went " + " Then he went ".join(
-    map(ask.format, ("straw", "sticks", "bricks"))
+wolf = (
+    'The wolf went to the house of straw. "Little pig, little pig, let me come in!" '
+    'Then he went to the house of sticks. "Little pig, little pig, let me come in!" '
+    'Then he went to the house of bricks. "Little pig, little pig, let me come in!"'
 )
 sons = (
     "Once upon a time there was a king who had three sons. The youngest of them loved nothing "
@@ -600,19 +606,17 @@ rules = {
     "DRY(0.8)": Sample(DRY(0.8)),
     "DRY(0.8), breakers": Sample(DRY(0.8, breakers=breakers)),
 }
-print(
-    "longest repetition of the wolf:", max(repeated_before(tokenizer.encode(wolf))), "ids\n"
-)
-print("surprise in nats an id:     the wolf   the king's sons")
+longest = max(repeated_before(tokenizer.encode(wolf)))
+print(f"longest repetition of the wolf: {longest} ids\n")
+print(f"{'surprise, nats an id':24}{'the wolf':>12}{'the sons':>12}")
 scored = {}
 for name, strategy in rules.items():
+    line = f"{name:24}"
     for text in (wolf, sons):
         first, *rest = tokenizer.encode(text)
         scored[name, text] = score(model, [first], rest, strategy)
-    cells = [
-        -scored[name, text].logprob / len(scored[name, text].ids) for text in (wolf, sons)
-    ]
-    print(f"{name:24} {cells[0]:11.2f} {cells[1]:17.3f}")
+        line += f"{-scored[name, text].logprob / len(rest):12.3f}"
+    print(line)
 
 # %% [markdown]
 # That is what *sequence breakers* are for: ids that end every repetition, such as quotation marks.
@@ -701,7 +705,7 @@ for name, ban in (
     print(f"{name:13} ...named{result.text}")
     print(f"{'':13} {result.trace.why(0, ' Lily')}")
 print(
-    "\nBanWords bans", *(" ".join(map(names, ids)) for ids in no_lily.sequences), sep=" | "
+    "\nBanWords bans", *(" ".join(map(quoted, ids)) for ids in no_lily.sequences), sep=" | "
 )
 
 # %% [markdown]
@@ -719,54 +723,34 @@ for ids in ways:
         math.exp(score(model, start, ids, strategy).logprob)
         for strategy in (Sample(), Sample(no_lily))
     )
-    print(f"{' '.join(map(names, ids)):26} {free:9.2g} {banned:14.2g}")
+    print(f"{' '.join(map(quoted, ids)):26} {free:9.2g} {banned:14.2g}")
 print("loopholes in all:", len(no_lily.loopholes(1000)))
 
 # %% [markdown]
-# A draw gets through one of these five about once in 18,000 times, and the ban has made that three
+# With the ban, a draw writes " L" "ily" about once in 18,000 times, and the ban has made that three
 # times likelier: Lily's 68% had to go somewhere. One could ban every spelling as a sequence, and
 # there would still be "LiLy" and "Lilly". Whoever needs certainty looks at the *text* as it grows,
 # and not at ids.
 #
-# Bans also hit too much, as the tokenizer will have it:
-
-# %%
-for name in (" Tim", " Timmy", " Tom", " Tommy"):
-    print(f"{name!r:9}", *map(names, tokenizer.encode(name)))
-
-# %% [markdown]
-# Who bans " Tim" bans " Timmy" with him, because that begins with the same id. " Tommy" is an id of
-# his own, and survives a ban of " Tom".
+# Bans also hit too much. Timmy begins with the id " Tim", so who bans " Tim" bans him as well.
 
 # %% [markdown]
 # ## What it costs
 #
-# The king again, with five strategies. `compare` runs them on one prompt and measures the texts;
-# "repeated" is the share of 4-grams that have been there before.
+# The king again, with five strategies. `compare` runs them on one prompt and measures the texts:
+# the share of 4-grams that have been there before, and the model's surprise in nats an id.
 
 # %%
 five = {name: Greedy(*rules[name].processors) for name in list(rules)[:5]}
 measured = compare(model, tokenizer, king, five, max_new_tokens=40, num_samples=1, seed=0)
 for name, result in measured.results.items():
-    (place,), repeated = result.parts_at, result.measures["repetition-4"].value
-    print(f"{name}: {repeated:.0%} repeated", end="")
-    print("" if place is None else f"; another text from id {place} on")
-    text = textwrap.fill(" ".join(result.samples[0].text.split()), 86)
-    print(textwrap.indent(text, "    "))
-
-# %%
-surprise = [
-    -result.measures["log-probability"].value for result in measured.results.values()
-]
-plots.bars(
-    list(five),
-    surprise,
-    xlabel="surprise of the model, nats an id",
-    title="How much the king's texts surprise the model",
-    form=".2f",
-    alt="Bar chart of the model's surprise in nats an id: "
-    + ", ".join(f"{name} {value:.2f}" for name, value in zip(five, surprise, strict=True)),
-)
+    (place,) = result.parts_at
+    repeated = result.measures["repetition-4"].value
+    surprise = -result.measures["log-probability"].value
+    other = "" if place is None else f"; another text from id {place} on"
+    print(f"{name}: {repeated:.0%} repeated, surprise {surprise:.2f}{other}")
+    show(king + result.samples[0].text + "\n")
+    print()
 
 # %% [markdown]
 # Every penalty ends the circle, and every text surprises the model more than the one that runs in
@@ -786,14 +770,15 @@ fox = compare(
 print(f"{'':24} repetition-4   surprise   texts that changed")
 for name, result in fox.results.items():
     changed = sum(place is not None for place in result.parts_at)
-    values = (result.measures[key].value for key in ("repetition-4", "log-probability"))
-    print("{:24} {:12.0%} {:10.2f} {:>16} of 5".format(name, *map(abs, values), changed))
+    repeated = result.measures["repetition-4"].value
+    surprise = -result.measures["log-probability"].value
+    print(f"{name:24} {repeated:12.0%} {surprise:10.2f} {changed:>16} of 5")
 
 plain, other = fox.results["no penalty"], fox.results["RepetitionPenalty(1.2)"]
 print("\nwhat RepetitionPenalty(1.2) changed first, in each of the texts:")
 for old, new, place in zip(plain.samples, other.samples, other.parts_at, strict=True):
     if place is not None:
-        print(f"    id {place:2}: {names(old.ids[place])} to {names(new.ids[place])}")
+        print(f"    id {place:2}: {quoted(old.ids[place])} to {quoted(new.ids[place])}")
 
 # %% [markdown]
 # There was nothing to mend: no 4-gram occurs twice. NoRepeatNGram and DRY did nothing. The
@@ -819,70 +804,39 @@ print(
 )
 
 # %% [markdown]
-# This logit, the best of its row, lies far below zero. Without beams, a penalty of 1.1 makes the id
-# 300 times less likely; in a beam search, the same number takes less than a quarter of its odds.
+# This logit, the best of its row, lies far below zero. Without beams, a penalty of 1.1 divides the odds
+# of the id by more than 300; in a beam search, the same number takes less than a quarter of them.
 #
 # Here are greedy texts that were published with such rules: in the documentation of transformers,
-# and in its tests.
+# and in its tests. Where the weights are at hand, the cell compares.
 
 # %% tags=["needs-weights"]
 # transformers 4.57.1, docstrings of generation/; tests/models/gpt2/test_modeling_tf_gpt2.py
 # the banned: "is", and "angry about" in three ids
 is_and_angry = BanSequences([[271], [648, 563, 546]])
-published = [  # model, prompt, processors, what follows, how many new ids
-    (
-        "distilgpt2",
-        "I'm not going to",
-        [],
-        " be able to do that. I'm going to be able to do that",
-        15,
-    ),
-    (
-        "distilgpt2",
-        "I'm not going to",
-        [RepetitionPenalty(1.1)],
-        " be able to do that. I'll just have to go out and play",
-        15,
-    ),
-    (
-        "distilgpt2",
-        "Today I",
-        [NoRepeatNGram(2)],
-        "’m not sure if I can get a better understanding of the nature of this issue",
-        18,
-    ),
-    (
-        "distilgpt2",
-        "Yesterday was",
-        [RepetitionPenalty(1.3), NoRepeatNGram(2), is_and_angry],
-        " a very interesting time for the world to see how much of this is",
-        14,
-    ),
-    (
-        "gpt2",
-        "In a word, the cake is a",
-        [BanSequences([[one(" mess")]])],
-        " bit of a surprise.",
-        5,
-    ),
+settings = [
+    ("distilgpt2", []),
+    ("distilgpt2", [RepetitionPenalty(1.1)]),
+    ("distilgpt2", [NoRepeatNGram(2)]),
+    ("distilgpt2", [RepetitionPenalty(1.3), NoRepeatNGram(2), is_and_angry]),
+    ("gpt2", [BanSequences([[one(" mess")]])]),
 ]
-for name, prompt, chain, following, _ in published:
-    print(f"{name}, {', '.join(map(repr, chain)) or 'no penalty'}")
-    print(f"    {prompt}[{following}]")
-
-# %% tags=["needs-weights"]
-for wanted in ("distilgpt2", "gpt2"):
-    openai = official(wanted)
-    if openai is None:
-        continue
-    for name, prompt, chain, following, count in published:
-        if name == wanted:
-            ours = generate(
-                openai, tokenizer, prompt, Greedy(*chain), max_new_tokens=count
-            ).text
-            print(
-                f"{prompt!r}: {'as published' if ours == following else f'DIFFERENT: {ours!r}'}"
-            )
+published = [  # the prompt | what follows
+    "I'm not going to| be able to do that. I'm going to be able to do that",
+    "I'm not going to| be able to do that. I'll just have to go out and play",
+    "Today I|’m not sure if I can get a better understanding of the nature of this issue",
+    "Yesterday was| a very interesting time for the world to see how much of this is",
+    "In a word, the cake is a| bit of a surprise.",
+]
+openai = {name: official(name) for name in ("distilgpt2", "gpt2")}
+for (name, chain), text in zip(settings, published, strict=True):
+    print(f"\n{name}, {', '.join(map(repr, chain)) or 'no penalty'}\n    {text}")
+    prompt, following = text.split("|")
+    if openai[name] is not None:
+        count = len(tokenizer.encode(following))
+        greedy = Greedy(*chain)
+        ours = generate(openai[name], tokenizer, prompt, greedy, max_new_tokens=count).text
+        print("    as published" if ours == following else f"    DIFFERENT: {ours!r}")
 
 # %% [markdown]
 # Read the fourth text once more. The authors banned "is", and the text ends with it. They gave the id

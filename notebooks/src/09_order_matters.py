@@ -277,7 +277,7 @@ plots.heatmap(
 # - **Always equal**: the four from before, 1.00 here.
 # - **Equal by accident only, but often**: top-p and typical sampling agree in 81% of the rows, top-k and the
 #   penalty in 92%. Where *mat* is far down, for instance, a penalty on it changes nothing that the filter sees.
-# - **Hardly ever equal**: the temperature with top-p, 2%, and with the bias, not once.
+# - **Hardly ever equal**: the temperature with top-p, 2%; the bias with the temperature or the penalty, not once.
 
 # %% [markdown]
 # ## How one knows
@@ -314,14 +314,14 @@ plots.heatmap(
 # subtracts from what has occurred. And so can bans among themselves.
 
 # %%
-additive = distances(LogitBias({0: 1.0}), PresencePenalty(1.5, include_prompt=True), rows)
-print(f"bias & presence penalty:        {float(additive.max()):.0e} at most: rounding")
-elsewhere = distances(LogitBias({5: 1.0}), RepetitionPenalty(2), rows)
-print(f"bias on another word & penalty: {float(elsewhere.max()):.0e}: they never meet")
+on_mat, on_cat = LogitBias({0: 1.0}), LogitBias({5: 1.0})
+presence = PresencePenalty(1.5, include_prompt=True)
+for f, g in ((on_mat, presence), (on_mat, lab["penalty"]), (on_cat, lab["penalty"])):
+    print(f"{f!r:18} & {g!r:42} {float(distances(f, g, rows).max()):.2f}")
 
 # %% [markdown]
-# The second line is a warning: a bias and a repetition penalty can be swapped as long as they touch different
-# words. Whether *they* commute depends on the text.
+# The text is still *mat*, id 0. The last two lines are a warning: a bias and a repetition penalty can be swapped as
+# long as they touch different words. Whether *they* commute depends on the text.
 
 # %% [markdown]
 # ## The smallest counterexamples
@@ -358,8 +358,8 @@ for a, b in pairs:
 #
 # - **Top-k, top-p**, 1 : 2 : 6. Top-2 leaves 2 : 6, and 6/8 = 0.75 reaches 0.72 alone: one word. Top-p first: 6/9
 #   = 0.67 is not enough, 8/9 is: two words.
-# - **Temperature, min-p**, 1 : 2 : 4. A temperature of 2 takes square roots, 1 : 1.41 : 2, and even the last word has
-#   half of the best: three words. Before it, 1/4 is below 0.3: two.
+# - **Temperature, min-p**, 1 : 2 : 4. A temperature of 2 takes square roots, 1 : 1.41 : 2, and even the least likely
+#   word has half of the best: three words. Before it, 1/4 is below 0.3: two.
 # - **Top-k, top-nσ**, 1 : 2 : 3. Of three logits σ is 0.45, and the second is 0.41 below the best: it stays. Of the
 #   two that top-k leaves σ is half their gap, 0.20: it goes.
 # - **Penalty, bias**, 1 : 2 : 3. The logit of *mat* is 0. The penalty leaves 0, the bias makes it 1. The other way
@@ -412,7 +412,7 @@ check.parting_row(parting_row)
 #
 # Every step of a text is another occasion to differ. On a table model the exact distribution of whole texts can be
 # listed: `law` runs a strategy once along every path. Take four ids, texts of three ids, and one chain of three
-# processors in all its orders.
+# processors in all its orders. (In "T k p" the temperature acts first, then top-k, then top-p.)
 
 # %% [markdown] tags=["predict"]
 # **Predict.** Temperature, top-k and top-p can be written in six orders. How many different distributions can come
@@ -461,31 +461,37 @@ for name, strategy in orders.items():
     print(f"  {name}   {math.exp(score(toy, [0], text, strategy).logprob):.4f}")
 
 # %% [markdown]
-# The distance grows with the text. What it means shows `score`, the exact probability of a single text under a
-# strategy: two distributions of the four never write this one. In all three orders with top-p before the
+# The distance grows with the text; it can never shrink, since longer texts begin with the shorter ones. What it means
+# shows `score`, the exact probability of a single text under a strategy: two distributions of the four never write
+# this one. In all three orders with top-p before the
 # temperature, one of its ids is removed before the heat could have saved it.
 
 # %% [markdown]
 # ## In what order the systems act
 #
-# Read from their source code; the versions are below. They were not run for this table.
+# Read from their source code; the versions are below. They were not run for this table. In bold are the four that
+# we compare further down; of the others most are in notebooks 7 and 8.
 #
 # | system | order |
 # | --- | --- |
 # | transformers | guidance, bias, repetition penalty, n-grams, bad words, minimum length, ..., **T**, top-h, **k**, **p**, **min-p**, typical, ε, η |
 # | vLLM | bias, penalties, bad words, **T**, **min-p**, **k**, **p** (renormalised after k) |
-# | SGLang | **T**, **k and p** from one distribution, **min-p** |
+# | SGLang | penalties, bias, **T**, **k and p** from one distribution, **min-p**; but see below |
 # | llama.cpp | bias, penalties, DRY, top-nσ, **k**, typical, **p**, **min-p**, XTC, **T** last |
-# | ExLlamaV2 | **T**, **k**, **p**, top-a, **min-p**, tail-free, typical, Mirostat, XTC |
+# | ExLlamaV2 | penalties, bias, DRY, **T**, **k**, **p**, top-a, **min-p**, tail-free, typical, Mirostat, XTC |
 # | CTranslate2 | penalties, bans, **k**, **T**, **p**; no min-p |
 #
 # transformers 5.23.0, vLLM 0.33.0, SGLang 0.5.23, llama.cpp in llama-cpp-python 0.3.36, ExLlamaV2 at da07fac,
-# CTranslate2 at 0d8bcd3. These move: look again before you rely on it.
+# CTranslate2 at 0d8bcd3. These move: look again before you rely on it. And these are defaults: llama.cpp takes
+# another order (`--samplers`), and ExLlamaV2 has a switch `temperature_last`.
 
 # %% [markdown]
-# SGLang's line needs an explanation. It sorts the probabilities once, and finds both cuts in this one list: a word
-# stays if it is among the k likeliest *and* in the nucleus of the whole distribution. Nothing is shared out between
-# the two.
+# SGLang's line needs an explanation. It finds both cuts in one and the same distribution: a word stays if it is among
+# the k likeliest *and* in the nucleus of the whole. Nothing is shared out between the two.
+#
+# So it is on its PyTorch backend. On FlashInfer, the default where that is installed, it is so only as long as no
+# min-p is asked for. With one, it takes **k**, **p** and **min-p** in turn, each on what is left, as transformers
+# does. One number more, and two others mean something else.
 
 # %% [markdown]
 # ### Exercise 9.4 · ★★☆ · 10 min
@@ -498,7 +504,7 @@ for name, strategy in orders.items():
 # after the other, top-k and top-p left id 0 only.)
 #
 # - As everywhere here: the id that crosses p stays, a sum of exactly p is enough, of equal logits the lower ids come
-#   first, p = 1 and k ≥ V remove nothing. (At equality a path of SGLang keeps one more; we do not.)
+#   first, p = 1 and k ≥ V remove nothing. (At equality SGLang's PyTorch code keeps one more; we do not.)
 # - k is at least 1, p above 0 and at most 1. Some logits may be `-inf` already. The caller's tensor is not changed.
 #
 # Use `TopK` and `TopP`, or functions of your own.
@@ -526,7 +532,7 @@ check.joint_top_k_top_p(joint_top_k_top_p)
 # </details>
 
 # %% [markdown] tags=["predict"]
-# **Predict.** SGLang's rule is neither "top-k, then top-p" nor a new processor that we have to write. It equals a
+# **Predict.** This joint rule is neither "top-k, then top-p" nor a new processor that we have to write. It equals a
 # chain of two that you know. Which one, and why?
 #
 # <details><summary>Answer</summary>
@@ -540,9 +546,9 @@ check.joint_top_k_top_p(joint_top_k_top_p)
 # ## The same settings, one step
 #
 # Now five settings on `storybook`: repetition penalty 1.3, temperature 1.5, top-k 50, top-p 0.8, min-p 0.05. The
-# penalty comes first in all of them, where the sources leave it open (SGLang, ExLlamaV2), too. Which words it counts
-# also differs (prompt and text in transformers and vLLM, the text only in SGLang, the last 64 in llama.cpp); here it
-# is prompt and text for all, so that only the order is compared.
+# penalty comes first in all systems. Which words it counts differs (prompt and text in transformers and vLLM, the
+# text only in SGLang, the last 64 in llama.cpp); here it is prompt and text for all, so that only the order is
+# compared.
 
 # %% [markdown] tags=["predict"]
 # **Predict.** One system will leave far fewer words to choose from than the others. Which?
@@ -564,39 +570,29 @@ R, T, k, p, m = RepetitionPenalty(1.3), Temperature(1.5), TopK(50), TopP(0.8), M
 systems = {
     "transformers, ExLlamaV2": [R, T, k, p, m],
     "vLLM": [R, T, m, k, p],
-    "SGLang": [R, T, p, k, m],  # k and p jointly, as in exercise 9.4
+    "SGLang, on PyTorch": [R, T, p, k, m],  # k and p jointly, as in exercise 9.4
     "llama.cpp": [R, k, p, m, T],
     "CTranslate2, without min-p": [R, k, T, p],
 }
 
 
 def one_step(model, prompt):
-    """The logits (V,) that each system's order leaves behind the prompt, and a line about each."""
+    """A line about what each system's order leaves behind the prompt."""
     ids = tokenizer.encode(prompt)
     with torch.no_grad():
         logits = model(torch.tensor([ids]))[:, -1]  # (1, V)
-    left = {}
     print(f"{'':28} ids kept   entropy   favourite")
     for name, chain in systems.items():
         row = logits
         for processor in chain:
             row = processor(row, Prefix.of([ids]))
-        left[name] = row[0]  # (V,)
-        share = row[0].double().softmax(dim=-1)
+        share = row[0].double().softmax(dim=-1)  # (V,)
         entropy, best = float(torch.special.entr(share).sum()), int(share.argmax())
         kept, token = int((share > 0).sum()), tokenizer.decode([best])
         print(f"{name:28} {kept:8} {entropy:9.2f}   {token!r} {share[best]:.1%}")
-    return left
 
 
-left = one_step(model, prompt)
-
-# %%
-plots.next_token_bars(
-    [(name, left[name]) for name in list(systems)[:4]],
-    lambda id: token_name(tokenizer, id),
-    top=10,
-)
+one_step(model, prompt)
 
 # %% [markdown]
 # The favourite is *big* everywhere, with 20% to 43%; and there are 7 to 42 words to choose from. With the order of
@@ -608,17 +604,30 @@ plots.next_token_bars(
 # stage has left, and with `trace.why(step, token)`, in a sentence, what became of a word.
 
 # %%
-for name in ("transformers, ExLlamaV2", "vLLM", "SGLang", "llama.cpp"):
+steps = {}
+for name in list(systems)[:4]:
     strategy = Sample(*systems[name])
     result = generate(
         model, tokenizer, prompt, strategy, max_new_tokens=1, seed=0, trace=True
     )
-    stages = [f"{stage.name} {stage.kept:,}" for stage in result.trace[0].stages[2:]]
+    steps[name] = result.trace[0]
+    stages = [f"{stage.name} {stage.kept:,}" for stage in steps[name].stages[2:]]
     print(f"{name}: {', '.join(stages)}\n  {result.trace.why(0, ' tree')}\n")
 
 # %% [markdown]
-# All were asked for "top-p 0.8". In three of them that is 30 words, 25, or 16; in SGLang it is thousands, and top-k
-# and min-p decide alone.
+# All were asked for "top-p 0.8". In three of them that is 30 words, 25, or 16; in SGLang, on PyTorch, it is thousands,
+# and top-k and min-p decide alone. (On FlashInfer, as there is a min-p, it would be the 30 of transformers.)
+#
+# And this is why llama.cpp keeps so few. Its stages, from left to right:
+
+# %%
+plots.next_token_bars(
+    steps["llama.cpp"].stages[2:], lambda id: token_name(tokenizer, id), top=10
+)
+
+# %% [markdown]
+# The filters meet the distribution before it is heated: of the 50 words that top-k leaves, *big* has 41%. The heat
+# comes when seven words are left. It evens these out, and no other can profit.
 
 # %% [markdown]
 # ## The same settings, whole texts
@@ -655,8 +664,8 @@ for name, result in comparison.results.items():
     )
 
 # %% [markdown]
-# From the order of llama.cpp to that of SGLang a token loses 1.12 nats on average: it is three times less likely. And
-# nobody has touched a number.
+# From the order of llama.cpp to that of SGLang a token loses more than one nat on average: it is about three times
+# less likely. And nobody has touched a number.
 
 # %% [markdown]
 # ## Even greedy decoding
@@ -700,8 +709,9 @@ print("\nin the last:", written.trace.why(3, " an"))
 #
 # <details><summary>Answer</summary>
 #
-# Yes. Log-probabilities are never positive, so all of them are multiplied, the favourite's the least: it hardly has
-# a logarithm. The penalty is the only rule here that depends on where zero is.
+# Yes. A log-probability is never positive, so it is always multiplied, and that of a likely word is near 0, where a
+# factor moves little: ln 0.52 = −0.65 becomes −0.85, while the logit 3.1 becomes 2.4. The penalty is the only rule
+# here that depends on where zero is.
 #
 # </details>
 
@@ -725,9 +735,13 @@ one, other = TopP(0.7)(TopK(2)(uneven)), TopK(2)(TopP(0.7)(uneven))
 print(f"3. k = 2 and p = 0.7: {count(one)} word, or, not renormalised, {count(other)}")
 
 masked = TopK(3)(torch.tensor([6.0, 5.0, 4.0, 3.0, 2.0]))  # (V,)
-zeros = masked.masked_fill(masked == -torch.inf, 0.0).std()
+left_only = masked[:3].std(correction=0)
+zeros = masked.masked_fill(masked == -torch.inf, 0.0).std()  # divides by V - 1
 within = int((masked >= masked.max() - zeros).sum())
-print(f"4. n = 1 after a filter: {count(TopNSigma(1)(masked))} word, or {within}")
+print(
+    f"4. n = 1 after a filter: {count(TopNSigma(1)(masked))} word, σ = {left_only:.2f}, "
+    f"or {within}, σ = {zeros:.2f}"
+)
 
 mat = [
     float(after(chain, row)[0, 0])
@@ -739,10 +753,10 @@ print(f"5. penalty 1.3: mat falls from {mat[0]:.1%} to {mat[1]:.1%}, or to {mat[
 # %% [markdown]
 # 1. **Ties.** llama.cpp, ExLlamaV2 and CTranslate2 keep exactly k, as we do; transformers and a path of vLLM all
 #    that equal the k-th.
-# 2. **Equality.** Of four equal words, two hold exactly p = 0.5. A path of SGLang keeps one more.
-# 3. **Renormalising.** Between top-k and top-p: all but SGLang.
+# 2. **Equality.** Of four equal words, two hold exactly p = 0.5. SGLang's PyTorch code keeps one more.
+# 3. **Renormalising.** Between top-k and top-p: all but SGLang's joint cut.
 # 4. **σ.** llama.cpp takes the logits that are left; text-generation-webui (1dcde41) writes 0 for the removed ones
-#    and measures σ of all, here 2.83 instead of 0.82.
+#    and measures σ of all.
 # 5. **Zero.** transformers applies the penalty to logits when sampling and to log-probabilities in beam search: one
 #    number, two strengths.
 
@@ -794,8 +808,8 @@ if gpt2 is not None:
 # - One output that stays the same proves nothing: most rows agree by accident.
 # - With the temperature last (llama.cpp) filters see the model's own distribution; with the temperature first, the
 #   heated one.
-# - A filter in front of a penalty disarms it, even for greedy decoding.
-# - Top-k and top-p on one distribution (SGLang) are top-p, then top-k.
+# - A filter in front of a penalty can disarm it, even for greedy decoding.
+# - Top-k and top-p on one distribution (SGLang without min-p) are top-p, then top-k.
 
 # %% [markdown]
 # ## Papers and further reading
