@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import IntEnum
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from numbers import Integral, Rational, Real
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -68,7 +68,7 @@ class LanguageModel(Protocol):
 class Prefix(NamedTuple):
     """What each row consists of so far. A value: nothing ever changes one, `append` and `select` make new ones."""
 
-    ids: Tensor  # (R, T) int64: prompt and new ids; behind a row's own length anything may stand
+    ids: Tensor  # (R, T) int64: prompt and new ids; behind a row's own length any id may stand
     lengths: Tensor  # (R,) int64: how many of them count
     prompt_lengths: Tensor  # (R,) int64: how many of these are the prompt
     samples: Tensor  # (R,) int64: the number of this sample among those of its prompt
@@ -181,12 +181,16 @@ class Processor:
     One that removes ids says in `reason` why it did.
     """
 
-    purpose: ClassVar[Purpose | None] = None  # what it draws for; no two of a chain may share one
+    @property
+    def purpose(self) -> Purpose | None:
+        """What it draws for, None where it does not; no two of a chain may share one."""
+        return None
 
     def __call__(self, logits: Tensor, prefix: Prefix | None = None) -> Tensor:
         """(..., V) -> (..., V). A removed id becomes -inf. Half precision is widened.
 
-        The argument is not changed, but where nothing changes it is what comes back: write to neither in place.
+        The argument is not changed, but where nothing changes it is what comes back: write to neither in place. A
+        processor that depends on the ids so far takes (R, V), a row for each of the prefix's.
         """
         return self.process(widen(logits), prefix)
 
@@ -224,6 +228,8 @@ class Processor:
 
 def _written(value: object) -> str:
     """As `repr`, but a collection in the brackets that one writes."""
+    if isinstance(value, Real) and hasattr(value, "item"):  # of numpy
+        value = value.item()
     if isinstance(value, (tuple, frozenset)):
         members = sorted(value) if isinstance(value, frozenset) else value
         return f"[{', '.join(map(_written, members))}]"
@@ -235,6 +241,8 @@ def widen(logits: Tensor) -> Tensor:
 
     Apple's MPS has no float64, which exact draws and sums need: logits from there are processed on the CPU.
     """
+    if not isinstance(logits, Tensor):
+        raise ValueError(f"logits are a tensor; got {type(logits).__name__}")
     if not logits.is_floating_point():
         raise ValueError(f"logits are floating-point numbers; got {logits.dtype}")
     if logits.device.type == "mps":
@@ -243,13 +251,13 @@ def widen(logits: Tensor) -> Tensor:
 
 
 def is_number(value: object) -> bool:
-    """Whether a parameter is a number; True and False are none."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+    """Whether a parameter is a number that tensors can calculate with; True and False are none."""
+    return is_whole_number(value) or (isinstance(value, Real) and not isinstance(value, Rational))
 
 
 def is_whole_number(value: object) -> bool:
     """The same for whole numbers; those of numpy are some, too."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool) and abs(int(value)) < 2**63
 
 
 @dataclass(frozen=True)

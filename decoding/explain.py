@@ -26,7 +26,6 @@ class Explanation:
                              where the model itself excludes it
     model_rank, model_probability      by the model
     winner, winner_rank, winner_probability    the name of the id that was chosen, and its place after all processors
-    processed                whether there were any processors
     """
 
     name: str
@@ -42,7 +41,6 @@ class Explanation:
     winner: str
     winner_rank: int | None
     winner_probability: float
-    processed: bool
 
     def __str__(self) -> str:
         if self.removed_by == 0:
@@ -50,8 +48,9 @@ class Explanation:
         place = _place(self.rank, self.probability)
         if self.removed_by is not None:
             return f"{self.name} was {place}; {self.remover} removed it: {self.reason}"
-        if self.processed and (self.rank, self.probability) != (self.model_rank, self.model_probability):
-            place = f"{_place(self.model_rank, self.model_probability)} by the model, {place} after the processors"
+        by_model = _place(self.model_rank, self.model_probability)
+        if by_model != place:
+            place = f"{by_model} by the model, {place} after the processors"
         if self.chosen:
             return f"{self.name} was chosen: it was {place}"
         winner = _place(self.winner_rank, self.winner_probability)
@@ -82,7 +81,6 @@ def explain(step: StepTrace, id: int, name: Callable[[int], str]) -> Explanation
         winner=name(step.chosen),
         winner_rank=last.rank(step.chosen),
         winner_probability=last.probability(step.chosen),
-        processed=len(step.stages) > 1,
     )
 
 

@@ -95,7 +95,7 @@ def score(
         logprobs.append(after - before if after > -math.inf else -math.inf)
         paths = _merged(paths)
         prefix = prefix.append(torch.tensor([id], device=logits.device))
-    model_logprobs = logits.log_softmax(dim=-1)  # (T, V)
+    model_logprobs = logits.double().log_softmax(dim=-1)  # (T, V)
     return Score(text, logprobs, [float(row[id]) for row, id in zip(model_logprobs, text, strict=False)])
 
 

@@ -13,13 +13,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from operator import index
 from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor
 
-from .core import Prefix, Processor
+from .core import Prefix, Processor, is_whole_number
 from .explain import Explanation, explain
 from .legible import token_name
 from .tokenizer import Tokenizer
@@ -286,7 +285,7 @@ class Trace(Sequence[StepTrace]):
         """
         if not self._steps:
             raise ValueError("there is no trace: ask for one with trace=True")
-        if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < len(self):
+        if not is_whole_number(step) or not 0 <= step < len(self):
             raise ValueError(f"steps are counted from 0 to {len(self) - 1}; got {step!r}")
         return explain(self._steps[step], self._id(id_or_text), self.name)
 
@@ -316,10 +315,9 @@ class Trace(Sequence[StepTrace]):
                 parts = " + ".join(self.name(id) for id in ids) if ids else "none"
                 raise ValueError(f"a single token is needed, and {id_or_text!r} has {len(ids)}: {parts}")
             return ids[0]
-        try:
-            id = index(id_or_text)
-        except TypeError as error:
-            raise ValueError(f"an id or a text is needed; got {id_or_text!r}") from error
+        if not is_whole_number(id_or_text):
+            raise ValueError(f"an id or a text is needed; got {id_or_text!r}")
+        id = int(id_or_text)
         n_vocab = self._steps[0].stages[0].n_vocab
         if not 0 <= id < n_vocab:
             raise ValueError(f"ids lie between 0 and {n_vocab - 1}; got {id}")

@@ -24,10 +24,10 @@ SYNTAX = """\
 They act in the order in which they are written, and each may be given several
 times. Parameters are separated by commas. Those in brackets may be left out,
 or be given by name: --repetition-penalty 1.2,include_prompt=no. An ID is a
-number, or a text that is exactly one token: 262 or " the". Such a text needs
-quotation marks (besides those of the shell) only where it is a number or has
-a comma or an equals sign; \\n, \\t, \\" and \\\\ stand for newline, tab,
-quotation mark and backslash."""
+number, or a text that is exactly one token: 262 or " the" (--ban-sequence
+takes longer ones, too). Such a text needs quotation marks (besides those of
+the shell) only where it is a number or has a comma or an equals sign; \\n,
+\\t, \\" and \\\\ stand for newline, tab, quotation mark and backslash."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def with_negative_values(arguments: Sequence[str]) -> list[str]:
     joined: list[str] = []
     for argument in arguments:
         flag = joined[-1].removeprefix("--") if joined and joined[-1].startswith("--") else ""
-        if flag in BY_FLAG and BY_FLAG[flag].values and re.match(r"-[\d.]", argument):
+        if flag in BY_FLAG and BY_FLAG[flag].values and re.match(r"-([\d.]|inf|nan)", argument):
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)
@@ -176,11 +176,13 @@ class _StrategyParser(argparse.ArgumentParser):
 
 
 def read_strategy(text: str) -> tuple[str, list[Written]]:
-    """`sample --top-p 0.9` as the name of the strategy and its processors; words are quoted as in a POSIX shell.
+    """`sample --top-p 0.9` as the name of the strategy and its processors. Quotation marks hold words together.
 
     Raises ValueError for what is no strategy, no option, or an option without its value.
     """
-    words = with_negative_values(shlex.split(text))
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""  # backslashes are for the processors
+    words = with_negative_values(list(lexer))
     parser = _StrategyParser(add_help=False, allow_abbrev=False)
     parser.add_argument("strategy")
     add_processors(parser)

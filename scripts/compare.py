@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Continue a prompt with several strategies: the texts side by side, and measures of many.
+"""Continue a prompt with several strategies: texts side by side, and measures.
 
-    compare.py "Once upon a time" --with sample --with "sample --top-p 0.9" --with greedy
-    compare.py "Once upon a time" --with greedy --with "greedy --repetition-penalty 1.3" --explain
-    echo "Once upon a time" | compare.py --with sample --with "sample --ban-words Lily,Tim" --json
+    compare.py "Once upon a time" --with sample --with "sample --top-p 0.9"
+    compare.py "Hello" --with greedy --with "greedy --dry 0.8" --explain
+    echo "Hello" | compare.py --with sample --with "sample --min-p 0.1" --json
 
 Each --with is one strategy and its processors, in the order in which they act,
-as generate.py takes them; generate.py --list lists all. Words within are quoted
-as in a POSIX shell: "sample --suppress ' the'".
+as generate.py takes them; generate.py --list lists all. Quotation marks within
+hold words together: "sample --suppress ' the'".
 
 All strategies get the same seed, and so draw with the same random numbers: a
 text parts from that of the first strategy, at the mark |, only where the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from decoding import Tokenizer
@@ -10,6 +11,8 @@ from decoding.trace import Candidate, StepTrace
 from scripts.paint import Paint
 
 _BAR = 28  # columns of the bars in a table
+
+FIXED = "\0"  # stands for a space at which no line ends
 
 
 def probability_table(trace: StepTrace, number: int, tokenizer: Tokenizer, paint: Paint, most: int = 5) -> str:
@@ -40,3 +43,8 @@ def write(text: str) -> None:
     """Print to standard output, at once."""
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def held_together(sentence: str) -> str:
+    """The sentence with FIXED for the spaces at which no line may end: those of tokens in quotes, and before a %."""
+    return re.sub(r'"(?:\\.|[^"\\])*"', lambda token: token[0].replace(" ", FIXED), sentence.replace(" %", f"{FIXED}%"))

@@ -7,11 +7,11 @@ from decoding.explain import explain, share
 from decoding.legible import columns, padded, printable, token_name
 from decoding.trace import Stage, StepTrace
 from decoding.wording import ordinal, percent
+from scripts.console import FIXED, held_together
 from scripts.paint import Paint
 
 _WIDTH = 80
 _NAME = 30  # columns for the name of a processor
-_FIXED = "\0"  # stands for a space at which no line ends
 
 
 def explanation(trace: StepTrace, number: int, tokenizer: Tokenizer, paint: Paint, rivals: int = 3) -> str:
@@ -67,14 +67,13 @@ def _fitted(text: str, width: int) -> str:
 
 
 def _wrapped(sentence: str, name: str, paint: Paint) -> list[str]:
-    """The sentence on as many lines as it needs, the token in colour. Tokens and percentages are never divided."""
+    """The sentence on as many lines as it needs, the token in colour."""
     shown = printable(name)
-    unbroken = printable(sentence).replace(" %", f"{_FIXED}%").replace(shown, shown.replace(" ", _FIXED))
     lines = ["  x"]
-    for word in unbroken.split(" "):
+    for word in held_together(printable(sentence)).split(" "):
         if columns(f"{lines[-1]} {word}") > _WIDTH:
             lines.append("   ")
         lines[-1] += f" {word}"
-    lines = [line.replace(_FIXED, " ") for line in lines]
+    lines = [line.replace(FIXED, " ") for line in lines]
     lines[0] = lines[0].replace(shown, paint.red(shown), 1)
     return lines

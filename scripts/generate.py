@@ -2,11 +2,11 @@
 """Continue a prompt with GPT-2.
 
     generate.py "Once upon a time"
-    generate.py "Once upon a time" --strategy sample --top-p 0.95 --num-samples 3
+    generate.py "Once upon a time" --strategy sample --top-p 0.95
     generate.py "Once upon a time" --repetition-penalty 1.3 --explain
     echo "Once upon a time" | generate.py --model storybook --quiet
     generate.py                   (asks for a prompt, again and again)
-    generate.py --list            (all strategies and processors, their rules and papers)
+    generate.py --list            (all strategies and processors)
 
 Processors act in the order in which they are written.
 """

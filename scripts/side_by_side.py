@@ -15,11 +15,11 @@ from decoding.compare import Result
 from decoding.legible import can_print, columns, printable, visible
 from decoding.measures import Measure
 from decoding.wording import counted
+from scripts.console import FIXED, held_together
 from scripts.paint import Paint
 
 MARK = "|"  # stands before the token with which a text parts from the first
 _GAP, _NARROWEST = 2, 24  # columns between two texts, and the fewest for one of them
-_FIXED = "\0"  # stands for a space at which no line ends
 
 MEANINGS = {
     "log-probability": "mean of ln p of its ids, p the model's own, without processors",
@@ -153,10 +153,10 @@ def _plain(line: Line) -> str:
 
 
 def paragraph(text: str, width: int, first: str = "", others: str | None = None) -> str:
-    """A text in lines, behind what the first and the others begin with. Spaces that are `_FIXED` stay in their line."""
+    """A text in lines, behind what the first and the others begin with. Spaces that are `FIXED` stay in their line."""
     others = first if others is None else others
     lines = wrapped([Cell(c, "rest") for c in text], width - columns(others))
-    shown = [_plain(line).replace(_FIXED, " ") for line in lines]
+    shown = [_plain(line).replace(FIXED, " ") for line in lines]
     return "\n".join([first + shown[0], *(others + line for line in shown[1:])])
 
 
@@ -172,13 +172,9 @@ def why_they_part(number: int, first: Generation, other: Generation, at: int, pa
     names = [first.trace.name(id) for id in (ours, theirs)]
 
     def sentence(sample: Generation, id: int) -> str:
-        said = printable(sample.trace.why(at, id)).replace(" %", f"{_FIXED}%")
-        for name in map(printable, names):
-            said = said.replace(name, name.replace(" ", _FIXED))
-        return said
+        return held_together(printable(sample.trace.why(at, id)))
 
-    first_name, other_name = (printable(name).replace(" ", _FIXED) for name in names)
-    title = paragraph(f"step {at + 1}: 1 takes {first_name}, {number} takes {other_name}", width)
+    title = paragraph(held_together(printable(f"step {at + 1}: 1 takes {names[0]}, {number} takes {names[1]}")), width)
     rows = [
         paragraph(sentence(sample, id), width, f"  {label:<3}", "     ")
         for sample, own, foreign, who in ((first, ours, theirs, "1"), (other, theirs, ours, str(number)))

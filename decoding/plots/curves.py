@@ -165,4 +165,7 @@ def table_of(heading: str, labels: Sequence[str], values: Mapping[str, Sequence[
 
 
 def _short(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.4g}"
+    """In three digits: processors round the fourth differently."""
+    if math.isnan(value):
+        return ""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"

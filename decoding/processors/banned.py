@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor
 
@@ -29,21 +30,29 @@ class BanSequences(Processor):
     sequences: Sequence[Sequence[int]]
 
     def __post_init__(self) -> None:
-        if isinstance(self.sequences, str) or not all(isinstance(one, Sequence) for one in self.sequences):
+        lists = isinstance(self.sequences, Collection) and not isinstance(self.sequences, str)
+        if not lists or not all(isinstance(one, Sequence) for one in self.sequences):
             raise ValueError(f"banned sequences are lists of ids, such as [[13], [262, 13]]; got {self.sequences!r}")
-        for sequence in self.sequences:
-            if not sequence:
-                raise ValueError("a banned sequence is empty; every text would contain it")
-            check_ids(sequence)
-        object.__setattr__(self, "sequences", tuple(tuple(sequence) for sequence in self.sequences))
+        if not all(self.sequences):
+            raise ValueError("a banned sequence is empty; every text would contain it")
+        object.__setattr__(self, "sequences", tuple(check_ids(sequence) for sequence in self.sequences))
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         prefix = needed(prefix, logits, self)
         check_in_vocabulary((id for sequence in self.sequences for id in sequence), logits.shape[-1], self)
         return remove(logits, (self._completions(ids) for ids in rows_so_far(prefix, None, True)))
 
+    @cached_property
+    def _last_ids(self) -> dict[Ids, list[int]]:
+        """What may not follow each beginning."""
+        found: dict[Ids, list[int]] = {}
+        for sequence in self.sequences:
+            found.setdefault(tuple(sequence[:-1]), []).append(sequence[-1])
+        return found
+
     def _completions(self, ids: Sequence[int]) -> set[int]:
-        return {sequence[-1] for sequence in self.sequences if ends_with(ids, sequence[:-1])}
+        lengths = {len(beginning) for beginning in self._last_ids if len(beginning) <= len(ids)}
+        return {id for n in lengths for id in self._last_ids.get(tuple(ids[len(ids) - n :]), [])}
 
     def reason(self, removal: Removal) -> str:
         (ids,) = rows_so_far(removal.prefix, None, True)
@@ -71,10 +80,11 @@ class BanWords(Processor):
     """
 
     words: Sequence[str]
-    tokenizer: Tokenizer = field(repr=False)
+    tokenizer: Tokenizer = field(repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.words, str) or not all(isinstance(word, str) and word.strip() for word in self.words):
+        lists = isinstance(self.words, Collection) and not isinstance(self.words, str)
+        if not lists or not all(isinstance(word, str) and word.strip() for word in self.words):
             raise ValueError(f"words to ban are a list of texts, none of them empty; got {self.words!r}")
         object.__setattr__(self, "words", tuple(self.words))
         sequences = dict.fromkeys(tuple(self.tokenizer.encode(form)) for form in self.forms())
@@ -84,7 +94,7 @@ class BanWords(Processor):
         """Everything that is banned, as text."""
         forms: dict[str, None] = {}
         for word in (word.strip() for word in self.words):
-            cases = (word, word.lower(), word[0].upper() + word[1:], word.upper())
+            cases = (word, word.lower(), word.capitalize(), word[0].upper() + word[1:], word.upper())
             forms |= dict.fromkeys(space + case for case in cases for space in ("", " "))
         return list(forms)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from ..core import Prefix, Processor, Removal, is_number, is_whole_number
 from ..wording import counted
-from .history import check_ids, check_in_vocabulary, needed
+from .history import LARGEST, check_ids, check_in_vocabulary, needed, remove
 
 
 @dataclass(frozen=True, repr=False)
@@ -20,8 +19,8 @@ class LogitBias(Processor):
 
         logits_i = logits_i + bias_i
 
-    Biases are finite (`Suppress` removes ids); 5 multiplies the odds by about 150. Raises ValueError for a bias that is
-    not finite, or for what is no id.
+    Biases are finite (`Suppress` removes ids); 5 multiplies the odds by about 150. Raises ValueError for a bias beyond
+    1e30, or for what is no id.
     Common practice, without a paper.
     """
 
@@ -32,8 +31,10 @@ class LogitBias(Processor):
             raise ValueError(f"biases are given as {{id: bias}}; got {self.biases!r}")
         check_ids(self.biases)
         for id, bias in self.biases.items():
-            if not (is_number(bias) and abs(bias) <= sys.float_info.max):
-                raise ValueError(f"a bias is a finite number (Suppress removes ids); got {bias!r} for id {id}")
+            if not (is_number(bias) and abs(bias) <= LARGEST):
+                raise ValueError(
+                    f"a bias is a number from -1e30 to 1e30 (Suppress removes ids); got {bias!r} for id {id}"
+                )
         object.__setattr__(self, "biases", dict(self.biases))
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
@@ -57,11 +58,12 @@ class Suppress(Processor):
     ids: Collection[int]
 
     def __post_init__(self) -> None:
-        check_ids(self.ids)
-        object.__setattr__(self, "ids", tuple(dict.fromkeys(self.ids)))
+        object.__setattr__(self, "ids", tuple(dict.fromkeys(check_ids(self.ids))))
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         check_in_vocabulary(self.ids, logits.shape[-1], self)
+        if not self.ids:
+            return logits
         return logits.index_fill(-1, torch.tensor(list(self.ids), dtype=torch.int64, device=logits.device), -torch.inf)
 
     def reason(self, removal: Removal) -> str:
@@ -94,6 +96,8 @@ class Force(Processor):
         prefix = needed(prefix, logits, self)
         check_in_vocabulary(self.ids.values(), logits.shape[-1], self)
         forced = torch.tensor([self.ids.get(step, -1) for step in prefix.steps.tolist()], device=logits.device)  # (R,)
+        if bool((forced < 0).all()):
+            return logits
         others = torch.arange(logits.shape[-1], device=logits.device) != forced[:, None]  # (R, V)
         return logits.masked_fill(others & (forced >= 0)[:, None], -torch.inf)
 
@@ -120,10 +124,9 @@ class MinNewTokens(Processor):
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         prefix = needed(prefix, logits, self)
-        if prefix.eos_id is None:
+        if prefix.eos_id is None or prefix.eos_id >= logits.shape[-1]:
             return logits
-        ends = torch.arange(logits.shape[-1], device=logits.device) == prefix.eos_id  # (V,)
-        return logits.masked_fill(ends & (prefix.steps < self.n)[:, None], -torch.inf)
+        return remove(logits, ([prefix.eos_id] if step < self.n else [] for step in prefix.steps.tolist()))
 
     def reason(self, removal: Removal) -> str:
         so_far = counted(int(removal.prefix.steps), "new id")

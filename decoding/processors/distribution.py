@@ -16,7 +16,8 @@ def log_probabilities(logits: Tensor) -> Tensor:
 
 def gaps_to_best(logits: Tensor) -> Tensor:
     """How far each logit lies below the best, (..., V), as numbers of at most 0; float64, in which this is exact."""
-    return logits.double() - logits.amax(dim=-1, keepdim=True).double()
+    best = logits.amax(dim=-1, keepdim=True).double()  # (..., 1)
+    return logits.double() - best.masked_fill(best == -torch.inf, 0.0)  # an empty row stays one
 
 
 def ranked_logits(logits: Tensor) -> Tensor:

@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from ..core import Prefix, Processor, Removal, is_number
-from ..wording import ordinal, percent
-from .distribution import entropy, log_probabilities
+from ..wording import ordinal, percent, told_apart
+from .distribution import entropy, log_probabilities, ranked_logits
+from .truncation import keep_best
 
 
 @dataclass(frozen=True, repr=False)
 class TypicalP(Processor):
     """Locally typical sampling: keep the ids that are about as surprising as an id is on average.
 
-        keep the smallest set of mass >= m in the order of | -ln p_i - H |,  H the entropy     (ties: lower ids first)
+        in the order of | -ln p_i - H |,  H the entropy     (ties: lower ids first)
+        keep the smallest set with a probability of at least mass
 
     The likeliest id may go: where the model is unsure, an id that is too likely is not typical. mass = 1 changes
     nothing. Raises ValueError for a mass outside of (0, 1].
@@ -78,23 +80,21 @@ class TopH(Processor):
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         if self.alpha == 1.0:
             return logits
-        logprobs = log_probabilities(logits)  # (..., V)
-        ranked, order = logprobs.sort(dim=-1, descending=True, stable=True)
-        allowed = self.alpha * entropy(logprobs)  # (..., 1)
-        exceeds = _entropies_of_heads(ranked) > allowed  # (..., V): in that order
-        exceeds[..., 0] = False
-        stays = exceeds.cumsum(dim=-1) == 0
-        return logits.masked_fill(~torch.zeros_like(stays).scatter(-1, order, stays), -torch.inf)
+        ranked = ranked_logits(logits)  # (..., V): likeliest first
+        entropies = _entropies_of_heads(log_probabilities(ranked))  # (..., V)
+        exceeds = entropies[..., 1:] > self.alpha * entropies[..., -1:]  # (..., V - 1): one id alone always stays
+        m = 1 + (exceeds.cumsum(dim=-1) == 0).sum(dim=-1, keepdim=True)  # (..., 1)
+        return keep_best(logits, ranked, m)
 
     def reason(self, removal: Removal) -> str:
         logprobs = log_probabilities(removal.before)  # (V,)
         ranked, order = logprobs.sort(descending=True, stable=True)
         rank = int((order == removal.id).nonzero()[0])  # from 0
         with_it = float(_entropies_of_heads(ranked)[rank])
-        allowed = self.alpha * float(entropy(logprobs))
+        comes_to, allowed = told_apart(with_it, self.alpha * float(entropy(logprobs)))
         return (
-            f"up to the {ordinal(rank + 1)} id the entropy comes to {with_it:.2f} nats, and "
-            f"{self.alpha:g} of the whole allows {allowed:.2f}"
+            f"up to the {ordinal(rank + 1)} id the entropy comes to {comes_to} nats, and "
+            f"{self.alpha:g} of the whole allows {allowed}"
         )
 
 

@@ -20,6 +20,8 @@ def needed(prefix: Prefix | None, logits: Tensor, processor: Processor) -> Prefi
     if logits.dim() != 2 or len(logits) != len(prefix.lengths):
         given, rows = tuple(logits.shape), len(prefix.lengths)
         raise ValueError(f"{processor!r} needs one row of logits for each of the {rows} prefixes; got {given}")
+    if prefix.ids.numel() and not 0 <= int(prefix.ids.min()) <= int(prefix.ids.max()) < logits.shape[-1]:
+        raise ValueError(f"the prefix has ids outside of the vocabulary, 0 to {logits.shape[-1] - 1}")
     return prefix
 
 
@@ -52,17 +54,30 @@ def remove(logits: Tensor, ids: Iterable[Iterable[int]]) -> Tensor:
     return logits.index_put((rows, columns), logits.new_tensor(-torch.inf))
 
 
+LARGEST = 1e30  # no penalty and no bias exceeds it: beyond float32 it would remove the id
+
+
 def check_window(window: int | None) -> None:
     """Raise ValueError for a window that is none."""
     if window is not None and (not is_whole_number(window) or window < 1):
         raise ValueError(f"a window is a number of ids, at least 1, or None for all; got {window!r}")
 
 
-def check_ids(ids: Iterable[object]) -> None:
-    """Raise ValueError for what cannot be ids of any vocabulary."""
-    for id in ids:
-        if not is_whole_number(id) or id < 0:  # type: ignore[operator]
+def check_include_prompt(include_prompt: object) -> None:
+    """Raise ValueError for what is neither True nor False."""
+    if not isinstance(include_prompt, bool):
+        raise ValueError(f"include_prompt is True or False; got {include_prompt!r}")
+
+
+def check_ids(ids: object) -> tuple[int, ...]:
+    """The ids as a tuple. Raises ValueError for what cannot be ids of any vocabulary."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise ValueError(f"ids are a list of whole numbers, such as [262, 13]; got {ids!r}")
+    found = tuple(ids)
+    for id in found:
+        if not is_whole_number(id) or id < 0:
             raise ValueError(f"ids are whole numbers of at least 0; got {id!r}")
+    return found
 
 
 def check_in_vocabulary(ids: Iterable[int], n_vocab: int, processor: Processor) -> None:

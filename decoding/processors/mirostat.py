@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import Chance, Prefix, Processor, Removal, State, is_number, widen
+from ..core import Chance, Prefix, Processor, Removal, State, is_number, is_whole_number, widen
+from ..wording import told_apart
 from .distribution import keep_where, log_probabilities, ranked_logits, total
 from .truncation import keep_best
 
@@ -21,11 +22,12 @@ class Mirostat(Processor):
     """Keep the surprise of the text near a target: a thermostat, which allows more where the last ids were dull.
 
         surprise s_i = -log2 p_i  (bits);     mu starts at 2 tau
-        keep i where  s_i <= mu                               (version 2; at least the likeliest)
+        version 2:  keep i where  s_i <= mu     (at least the likeliest)
+        version 1:  keep the k likeliest,  k from mu, as Zipf's law has it
         then, for the id x that was chosen,  mu <- mu - eta (s_x - tau)
 
-    tau is the mean surprise to aim at, eta how fast it reacts; 3 to 5 bits and 0.1 are usual. Version 1 keeps the k
-    likeliest ids instead, k from mu and an estimate of how fast the ranked probabilities fall (Zipf's law). s_x is the
+    tau is the mean surprise to aim at, eta how fast it reacts; 3 to 5 bits and 0.1 are usual. Version 1 estimates how
+    fast the ranked probabilities fall, and how many ids then keep the surprise below mu (`_zipf_k`). s_x is the
     surprise under the distribution that Mirostat got, before its own truncation, as in the paper's code; llama.cpp and
     others take it after. Raises ValueError for tau that is not positive, a negative eta, or another version.
     Basu et al. 2020, "Mirostat: A Neural Text Decoding Algorithm that Directly Controls Perplexity", arXiv:2007.14966.
@@ -40,7 +42,7 @@ class Mirostat(Processor):
             raise ValueError(f"Mirostat's tau is a surprise in bits, above 0; got {self.tau!r}")
         if not (is_number(self.eta) and 0.0 <= self.eta <= sys.float_info.max):
             raise ValueError(f"Mirostat's eta is a learning rate, at least 0; got {self.eta!r}")
-        if self.version not in (1, 2):
+        if not is_whole_number(self.version) or self.version not in (1, 2):
             raise ValueError(f"Mirostat has the versions 1 and 2; got {self.version!r}")
 
     def start(self, rows: int) -> State:
@@ -69,12 +71,12 @@ class Mirostat(Processor):
         return keep_best(logits, ranked, _zipf_k(ranked, mu))
 
     def reason(self, removal: Removal) -> str:
+        kept, aim = removal.after > -torch.inf, f"to hold the mean surprise at {self.tau:g} bits"
+        if self.version == 1:
+            return f"{aim}, only the {int(kept.sum()):,} likeliest ids stay in this step"
         surprises = _surprises(removal.before)  # (V,)
-        kept = float(surprises[removal.after > -torch.inf].amax())
-        return (
-            f"its surprise is {float(surprises[removal.id]):.2f} bits, and to hold the mean at {self.tau:g} "
-            f"only ids of up to {kept:.2f} stay in this step"
-        )
+        own, most = told_apart(float(surprises[removal.id]), float(surprises[kept].amax()))
+        return f"its {own} bits are too many in this step {aim}; of those that stay none has more than {most}"
 
 
 def _surprises(logits: Tensor) -> Tensor:
@@ -86,18 +88,21 @@ def _zipf_k(ranked: Tensor, mu: Tensor) -> Tensor:
     """Version 1: how many ids keep the largest surprise at about mu; ranked logits (..., V), mu -> int64 (..., 1).
 
     Ranked probabilities that follow p_i ∝ i^-s have a slope s in log-log scale: the least-squares fit of ln(p_i /
-    p_(i+1)) to ln((i + 1) / i) over the first ratios. From it, with N ids,
+    p_(i+1)) to ln((i + 1) / i) over the first ratios. From it, with N ids not yet removed,
 
         k = ((s - 1) 2^mu / (1 - N^-(s - 1)))^(1 / s) + 1
     """
     n_vocab = ranked.shape[-1]
+    if n_vocab < 2:
+        return torch.ones_like(mu, dtype=torch.int64)
     head = ranked[..., : _RATIOS + 1].double()
     b = head[..., :-1] - head[..., 1:]  # (..., 100)
     i = torch.arange(1, b.shape[-1] + 1, dtype=torch.float64, device=ranked.device)
     t = ((i + 1) / i).log().where(head[..., 1:] > -torch.inf, 0.0)  # ratios to removed ids do not count
     s = total(b.where(t > 0.0, 0.0) * t) / total(t.square()).clamp(min=1e-300)  # (..., 1); 0 where all are equal
     epsilon = s - 1.0
-    log_n = math.log(n_vocab) if n_vocab > 1 else 1.0
+    n = (ranked > -torch.inf).sum(dim=-1, keepdim=True)  # (..., 1)
+    log_n = n.clamp(min=2).double().log()
     near = epsilon.abs() < 1e-9  # at s = 1 the fraction is 0 / 0, and its limit 1 / ln N
     fraction = (epsilon / -torch.expm1(-epsilon * log_n)).where(~near, 1.0 / log_n)
     log_k = (fraction.log() + mu * math.log(2)) / s.clamp(min=1e-9)

@@ -7,26 +7,27 @@ last 64; vLLM counts the text alone for the other two, as is the default here.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..core import Prefix, Processor, is_number
-from .history import check_window, needed, occurrences
+from .history import LARGEST, check_include_prompt, check_window, needed, occurrences
 
 
 @dataclass(frozen=True, repr=False)
 class RepetitionPenalty(Processor):
     """Scale the logits of all ids that have occurred, however often.
 
-        logits_i = logits_i / penalty  where it is positive, else  logits_i * penalty,  for each i that has occurred
+        for each i that has occurred:
+        logits_i = logits_i / penalty,  where it is positive
+        logits_i = logits_i * penalty,  where it is not
 
     penalty > 1 makes repetition less likely, penalty = 1 changes nothing. The only rule here that depends on the zero
     of the logits: adding the same number to all of them, which changes no probability, changes what it does. (The paper
     divides negative logits, too, which makes them larger; to multiply them came later, with transformers.) Raises
-    ValueError for a penalty that is not positive.
+    ValueError for a penalty outside of [1e-30, 1e30].
     Keskar et al. 2019, "CTRL", arXiv:1909.05858.
     """
 
@@ -35,9 +36,10 @@ class RepetitionPenalty(Processor):
     include_prompt: bool = True
 
     def __post_init__(self) -> None:
-        if not (is_number(self.penalty) and 0.0 < self.penalty <= sys.float_info.max):
-            raise ValueError(f"a repetition penalty is a factor above 0; got {self.penalty!r}")
+        if not (is_number(self.penalty) and 1.0 / LARGEST <= self.penalty <= LARGEST):
+            raise ValueError(f"a repetition penalty is a factor above 0, from 1e-30 to 1e30; got {self.penalty!r}")
         check_window(self.window)
+        check_include_prompt(self.include_prompt)
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         prefix = needed(prefix, logits, self)
@@ -55,7 +57,7 @@ class PresencePenalty(Processor):
 
         logits_i = logits_i - penalty,     for each i that has occurred
 
-    penalty = 0 changes nothing, a negative one encourages repetition. Raises ValueError for one that is not finite.
+    penalty = 0 changes nothing, a negative one encourages repetition. Raises ValueError for one beyond 1e30.
     OpenAI's API, without a paper.
     """
 
@@ -64,8 +66,9 @@ class PresencePenalty(Processor):
     include_prompt: bool = False
 
     def __post_init__(self) -> None:
-        _check_finite(self.penalty, "a presence penalty")
+        _check_penalty(self.penalty, "a presence penalty")
         check_window(self.window)
+        check_include_prompt(self.include_prompt)
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         prefix = needed(prefix, logits, self)
@@ -81,7 +84,7 @@ class FrequencyPenalty(Processor):
 
         logits_i = logits_i - penalty * (how often i has occurred)
 
-    penalty = 0 changes nothing, a negative one encourages repetition. Raises ValueError for one that is not finite.
+    penalty = 0 changes nothing, a negative one encourages repetition. Raises ValueError for one beyond 1e30.
     OpenAI's API, without a paper.
     """
 
@@ -90,8 +93,9 @@ class FrequencyPenalty(Processor):
     include_prompt: bool = False
 
     def __post_init__(self) -> None:
-        _check_finite(self.penalty, "a frequency penalty")
+        _check_penalty(self.penalty, "a frequency penalty")
         check_window(self.window)
+        check_include_prompt(self.include_prompt)
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         prefix = needed(prefix, logits, self)
@@ -102,6 +106,6 @@ class FrequencyPenalty(Processor):
         return logits - self.penalty * counts
 
 
-def _check_finite(penalty: float, what: str) -> None:
-    if not (is_number(penalty) and abs(penalty) <= sys.float_info.max):
-        raise ValueError(f"{what} is a finite number; got {penalty!r}")
+def _check_penalty(penalty: float, what: str) -> None:
+    if not (is_number(penalty) and abs(penalty) <= LARGEST):
+        raise ValueError(f"{what} is a number from -1e30 to 1e30; got {penalty!r}")

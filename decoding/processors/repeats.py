@@ -11,9 +11,7 @@ from torch import Tensor
 
 from ..core import Prefix, Processor, Removal, is_number, is_whole_number
 from ..tokenizer import Tokenizer
-from .history import check_ids, check_window, needed, remove, rows_so_far
-
-_LARGEST = 1e30  # no penalty exceeds it: beyond float32 it would remove the id
+from .history import LARGEST, check_ids, check_include_prompt, check_window, needed, remove, rows_so_far
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,6 +31,7 @@ class NoRepeatNGram(Processor):
     def __post_init__(self) -> None:
         if not is_whole_number(self.n) or self.n < 1:
             raise ValueError(f"an n-gram has a number of ids, at least 1; got {self.n!r}")
+        check_include_prompt(self.include_prompt)
 
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         prefix = needed(prefix, logits, self)
@@ -54,8 +53,9 @@ class NoRepeatNGram(Processor):
 class DRY(Processor):
     """Don't repeat yourself: the longer the repetition that an id would continue, the less likely it becomes.
 
-        logits_x = logits_x - multiplier * base^(L - allowed_length)  where  L >= allowed_length,
-        L the most of the last ids that, in the same order, stand before an earlier x
+        for each x with L >= allowed_length:
+        logits_x = logits_x - multiplier * base^(L - allowed_length)
+        L = the most of the last ids that, in this order, precede an earlier x
 
     A sequence breaker (a newline, a quotation mark, a name) ends the repetition: no match contains one, and none is
     made less likely. `DRY.breakers_of(tokenizer, ["\\n", ":"])` finds the ids. No penalty exceeds 1e30, so no id is
@@ -80,9 +80,9 @@ class DRY(Processor):
             raise ValueError(f"DRY allows repetitions of a number of ids, at least 1; got {self.allowed_length!r}")
         if isinstance(self.breakers, str):
             raise ValueError("sequence breakers are ids; DRY.breakers_of(tokenizer, texts) finds those of a text")
-        check_ids(self.breakers)
         check_window(self.window)
-        object.__setattr__(self, "breakers", frozenset(self.breakers))
+        check_include_prompt(self.include_prompt)
+        object.__setattr__(self, "breakers", frozenset(check_ids(self.breakers)))
 
     @staticmethod
     def breakers_of(tokenizer: Tokenizer, texts: Iterable[str]) -> frozenset[int]:
@@ -119,9 +119,9 @@ class DRY(Processor):
         return lengths
 
     def _penalty(self, length: int) -> float:
-        if self.multiplier >= _LARGEST:
-            return _LARGEST
-        highest = math.log(_LARGEST) - math.log(self.multiplier)  # of the logarithm of the power
+        if self.multiplier >= LARGEST:
+            return LARGEST
+        highest = math.log(LARGEST) - math.log(self.multiplier)  # of the logarithm of the power
         return self.multiplier * math.exp(min((length - self.allowed_length) * math.log(self.base), highest))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..core import Prefix, Processor, Removal, is_number
-from ..wording import ordinal
+from ..wording import ordinal, percents_apart
 from .distribution import log_probabilities, ranked_logits, total
 from .truncation import keep_best
 
@@ -19,8 +20,9 @@ class TailFree(Processor):
         d_j = | p_j - 2 p_(j+1) + p_(j+2) |,  c_j = (d_1 + ... + d_j) / (all d)
         keep the first id, and the next one as long as c_j <= z, j = 1, 2, ...     (ties: lower ids first)
 
-    Where all d are 0 (as in a uniform distribution), and with fewer than three ids, nothing goes; z = 1 changes
-    nothing. (As text-generation-webui does it; llama.cpp kept one id less.) Raises ValueError for z outside of (0, 1].
+    Only ids not yet removed count. Where all d are 0 (as in a uniform distribution), and with fewer than three ids,
+    nothing goes; z = 1 changes nothing. (As text-generation-webui does it, but for removed ids, which it takes for ids
+    of probability 0; llama.cpp kept one id less.) Raises ValueError for z outside of (0, 1].
     Community: Bricken 2019, "Tail Free Sampling".
     """
 
@@ -35,11 +37,19 @@ class TailFree(Processor):
         if self.z == 1.0 or n_vocab < 3:
             return logits
         ranked = ranked_logits(logits)  # (..., V): likeliest first
-        bends = log_probabilities(ranked).exp().diff(dim=-1).diff(dim=-1).abs()  # (..., V - 2)
+        bends = _bends(ranked)  # (..., V - 2)
         whole = total(bends)  # (..., 1)
         m = 1 + (bends.cumsum(dim=-1) <= self.z * whole).sum(dim=-1, keepdim=True)  # (..., 1)
         return keep_best(logits, ranked, m.where(whole > 0.0, n_vocab))
 
     def reason(self, removal: Removal) -> str:
-        kept = int((removal.after > -float("inf")).sum())
-        return f"it lies in the tail, which begins with the {ordinal(kept + 1)} id"
+        m = int((removal.after > -torch.inf).sum())
+        bends = _bends(ranked_logits(removal.before))  # (V - 2,)
+        made, allowed = percents_apart(float(bends[:m].sum() / bends.sum()), self.z)
+        return f"the bends up to the {ordinal(m + 1)} id make up {made} of all, and {allowed} are allowed"
+
+
+def _bends(ranked: Tensor) -> Tensor:
+    """|p_j - 2 p_(j+1) + p_(j+2)| of ranked logits, (..., V) -> (..., V - 2); 0 where one of the three is removed."""
+    bends = log_probabilities(ranked).exp().diff(dim=-1).diff(dim=-1).abs()
+    return bends.masked_fill(ranked[..., 2:] == -torch.inf, 0.0)

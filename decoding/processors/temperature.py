@@ -44,6 +44,8 @@ class Temperature(Processor):
         return logits / self.temperature
 
     def reason(self, removal: Removal) -> str:
+        if self.temperature > 0.0:
+            return f"divided by {self.temperature:g}, its distance to the best is beyond all numbers"
         return "at temperature 0 only the likeliest id stays"
 
 
@@ -115,7 +117,7 @@ class QuadraticSmoothing(Processor):
             return logits
         removed = logits == -torch.inf
         best = logits.amax(dim=-1, keepdim=True).double()  # (..., 1)
-        d = (best - logits.double()).masked_fill(removed, 0.0)  # (..., V)
+        d = (best - logits.double()).clamp(max=1e100).masked_fill(removed, 0.0)  # (..., V): its cube is finite
         square, cube = (3.0 - self.curve) / 2 * self.factor, (self.curve - 1.0) / 2 * self.factor
         smoothed = best - square * d**2 - cube * d**3
         lowest = torch.finfo(logits.dtype).min  # far away is not removed

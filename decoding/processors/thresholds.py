@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from ..core import Prefix, Processor, Removal, is_number
-from ..wording import percent
+from ..wording import percent, percents_apart, told_apart
 from .distribution import entropy, gaps_to_best, keep_where, log_probabilities, total
 
 
-def _has(removal: Removal, threshold: float) -> str:
-    """Why an id below a threshold went."""
-    logprob = float(log_probabilities(removal.before)[removal.id])
-    return f"it has {percent(math.exp(logprob))}, and {percent(threshold)} are needed"
+def _needed(removal: Removal, threshold: float) -> str:
+    """What an id below a threshold lacks. Its own probability has been said: again only where it takes more digits."""
+    share = math.exp(float(log_probabilities(removal.before)[removal.id]))
+    own, least = percents_apart(share, threshold)
+    return f"{least} are needed" if own == percent(share) else f"it has {own}, and {least} are needed"
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +46,9 @@ class MinP(Processor):
 
     def reason(self, removal: Removal) -> str:
         best = float(log_probabilities(removal.before).amax())
-        return f"{_has(removal, self.p * math.exp(best))}, {self.p:g} of the best one's {percent(math.exp(best))}"
+        if self.p == 1.0:
+            return "only what is as likely as the likeliest stays"
+        return f"{_needed(removal, self.p * math.exp(best))}, {self.p:g} times the best one's {percent(math.exp(best))}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,7 +76,7 @@ class TopA(Processor):
 
     def reason(self, removal: Removal) -> str:
         best = math.exp(float(log_probabilities(removal.before).amax()))
-        return f"{_has(removal, self.a * best**2)}, {self.a:g} times the square of the best one's {percent(best)}"
+        return f"{_needed(removal, self.a * best**2)}, {self.a:g} times the square of the best one's {percent(best)}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,7 +101,7 @@ class EpsilonCutoff(Processor):
         return keep_where(logits, log_probabilities(logits) >= math.log(self.epsilon))
 
     def reason(self, removal: Removal) -> str:
-        return _has(removal, self.epsilon)
+        return _needed(removal, self.epsilon)
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,7 +134,7 @@ class EtaCutoff(Processor):
     def reason(self, removal: Removal) -> str:
         logprobs = log_probabilities(removal.before)
         eta = math.exp(float(self._log_eta(logprobs)))
-        return f"{_has(removal, eta)} at an entropy of {float(entropy(logprobs)):.2f} nats"
+        return f"{_needed(removal, eta)} at an entropy of {float(entropy(logprobs)):.2f} nats"
 
 
 @dataclass(frozen=True, repr=False)
@@ -158,8 +161,8 @@ class TopNSigma(Processor):
 
     def reason(self, removal: Removal) -> str:
         gaps = gaps_to_best(removal.before)
-        below = float(gaps[removal.id] / -_deviation(gaps))
-        return f"its logit lies {below:.3g} standard deviations below the best, and {self.n:g} are allowed"
+        below, allowed = told_apart(float(gaps[removal.id] / -_deviation(gaps)), float(self.n))
+        return f"its logit lies {below} standard deviations below the best, and {allowed} are allowed"
 
 
 def _deviation(values: Tensor) -> Tensor:
@@ -187,4 +190,4 @@ class PLess(Processor):
 
     def reason(self, removal: Removal) -> str:
         agree = float(total(log_probabilities(removal.before).exp().square()))
-        return f"{_has(removal, agree)}, the probability that two draws agree"
+        return f"{_needed(removal, agree)}, the probability that two draws agree"

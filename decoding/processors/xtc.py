@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ..core import Chance, Prefix, Processor, Purpose, Removal, State, is_number, widen
-from ..wording import counted, percent
+from ..wording import percent
 from .distribution import log_probabilities
 
 
@@ -18,8 +17,10 @@ from .distribution import log_probabilities
 class XTC(Processor):
     """Exclude top choices: with some probability, of all ids that are likely enough only the least likely stays.
 
-        with `probability`:  remove every i with p_i >= threshold, but for the last of them     (in the order of
-        probability, of equals lower ids first);     otherwise:  change nothing
+        toss a coin that shows heads with the given probability
+        heads:  remove every i with p_i >= threshold, but for the last of them
+                (in the order of probability, of equals lower ids first)
+        tails:  change nothing
 
     Each row tosses a coin of its own in each step. So the law is a mixture of two distributions, and no single one.
     Where fewer than two ids reach the threshold nothing goes, and a threshold above 0.5 never does anything.
@@ -30,7 +31,10 @@ class XTC(Processor):
 
     threshold: float
     probability: float
-    purpose: ClassVar[Purpose] = Purpose.COIN
+
+    @property
+    def purpose(self) -> Purpose | None:
+        return Purpose.COIN if 0.0 < self.probability < 1.0 else None
 
     def __post_init__(self) -> None:
         if not (is_number(self.threshold) and 0.0 < self.threshold <= 1.0):
@@ -43,10 +47,11 @@ class XTC(Processor):
             return logits
         if self.probability < 1.0:
             raise ValueError(f"{self!r} tosses a coin: use it in a strategy, such as Sample({self!r})")
-        return logits.masked_fill(self._top_choices(logits), -torch.inf)
+        removed = self._top_choices(logits)  # (..., V)
+        return logits.masked_fill(removed, -torch.inf) if bool(removed.any()) else logits
 
     def step(self, logits: Tensor, prefix: Prefix, state: State, chance: Chance) -> tuple[Tensor, State]:
-        if self.probability in (0.0, 1.0):
+        if self.purpose is None:
             return self(logits, prefix), state
         logits = widen(logits)
         removed = self._top_choices(logits)  # (R, V)
@@ -66,7 +71,5 @@ class XTC(Processor):
 
     def reason(self, removal: Removal) -> str:
         above = int((log_probabilities(removal.before) >= math.log(self.threshold)).sum())
-        return (
-            f"the coin fell, and of the {counted(above, 'id')} with at least {percent(self.threshold)} "
-            f"only the least likely stays"
-        )
+        coin = "" if self.purpose is None else "the coin said so, and "
+        return f"{coin}of the {above:,} ids with at least {percent(self.threshold)} only the least likely stays"

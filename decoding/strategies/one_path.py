@@ -111,4 +111,5 @@ def one_path(
 
 def _logprobs(logits: Tensor, ids: Tensor) -> list[float]:
     """Natural logarithm of the probability of ids (R,) under logits (R, V)."""
-    return [float(logprob) for logprob in logits.log_softmax(dim=-1).gather(-1, ids[:, None])]
+    # in float64: float32 would lose the tail of 50,257 small numbers, and be off by up to 1e-4
+    return [float(logprob) for logprob in logits.double().log_softmax(dim=-1).gather(-1, ids[:, None])]

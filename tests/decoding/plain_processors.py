@@ -240,7 +240,7 @@ def top_h(processor: TopH, logits: Logits) -> Logits:
 
 @reshapes(TailFree)
 def tail_free(processor: TailFree, logits: Logits) -> Logits:
-    p = sorted(softmax(logits), reverse=True)
+    p = sorted((share for share, logit in zip(softmax(logits), logits, strict=True) if logit > -math.inf), reverse=True)
     bends = [abs(p[j] - 2 * p[j + 1] + p[j + 2]) for j in range(len(p) - 2)]
     if processor.z == 1 or not any(bends):
         return logits
@@ -277,11 +277,11 @@ def mirostat(processor: Mirostat, logits: Logits, context: Context, mu: float | 
 
 def zipf_k(probabilities: Sequence[float], mu: float) -> int:
     """How many ids have a surprise of about mu at most, by the paper's estimate (algorithm 1)."""
-    N, p = len(probabilities), sorted([p for p in probabilities if p > 0], reverse=True)
+    p = sorted([p for p in probabilities if p > 0], reverse=True)
     t = [math.log((i + 1) / i) for i in range(1, len(p))]
     b = [math.log(p[i - 1] / p[i]) for i in range(1, len(p))]
     s = math.fsum(x * y for x, y in zip(t, b, strict=True)) / math.fsum(x * x for x in t)
-    k = ((s - 1) * 2**mu / (1 - N ** -(s - 1))) ** (1 / s)
+    k = ((s - 1) * 2**mu / (1 - len(p) ** -(s - 1))) ** (1 / s)
     return round(k) + 1
 
 

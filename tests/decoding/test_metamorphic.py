@@ -13,10 +13,14 @@ import decoding.strategies.one_path
 from decoding import (
     DRY,
     XTC,
+    BanSequences,
+    BanWords,
+    Force,
     FrequencyPenalty,
     GeneratedIds,
     Gumbel,
     LanguageModel,
+    LogitBias,
     Mirostat,
     NoRepeatNGram,
     Prefix,
@@ -26,6 +30,7 @@ from decoding import (
     RepetitionPenalty,
     Sample,
     Strategy,
+    Suppress,
     TableModel,
     TopP,
     Uncached,
@@ -132,6 +137,32 @@ def test_removed_ids_stay_removed_and_one_id_stays(example: ProcessorExample) ->
         emptied = emptied or not bool((result > -torch.inf).any(dim=-1).all())
         assert not bool(result.isnan().any()) and not bool((result == torch.inf).any())
     assert emptied <= example.may_empty
+
+
+@each_processor
+def test_ids_that_are_removed_already_count_for_nothing(example: ProcessorExample) -> None:
+    """With three more of them everything is as before: no rule asks how many there are."""
+    logits, prefix = a_batch()
+    more = torch.cat([logits, torch.full((len(logits), 3), -torch.inf)], dim=1)
+    before, after = apply(example.processor, logits, prefix), apply(example.processor, more, prefix)
+    assert torch.equal(after[:, :VOCABULARY], before) and bool((after[:, VOCABULARY:] == -torch.inf).all())
+
+
+@each_processor
+def test_an_empty_row_stays_one(example: ProcessorExample) -> None:  # law 3: a beam in that state is pruned
+    _, prefix = a_batch()
+    empty = torch.full((len(prefix.lengths), VOCABULARY), -torch.inf)
+    assert torch.equal(apply(example.processor, empty, prefix), empty)
+
+
+@each_processor
+def test_a_vocabulary_of_one_id(example: ProcessorExample) -> None:
+    """That id stays, unless it is banned."""
+    if isinstance(example.processor, (BanSequences, BanWords, Force, LogitBias, Suppress)):
+        return  # they name other ids
+    prefix = Prefix.of([[0], [0, 0]])
+    result = apply(example.processor, torch.tensor([[0.0], [-2.5]]), prefix)
+    assert result.shape == (2, 1) and (example.may_empty or bool(result.isfinite().all()))
 
 
 @each_processor

@@ -258,8 +258,9 @@ def test_what_the_class_refuses_is_its_own_sentence(tokenizer: Tokenizer) -> Non
         ("sample --temperature=1.5 --top-p 0.9", Sample(Temperature(1.5), TopP(0.9))),
         ("greedy --presence-penalty -0.5 --min-p 0.1", Greedy(PresencePenalty(-0.5), MinP(0.1))),
         ("""sample --suppress '262," a"'""", Sample(Suppress([262, 257]))),
-        (r"""sample --suppress "262,\" a\"" """, Sample(Suppress([262, 257]))),
         (r"sample --suppress '\n'", Sample(Suppress([198]))),
+        (r"sample --suppress \n", Sample(Suppress([198]))),  # as generate.py reads it behind one quotation
+        (r"sample --dry 0.8,breakers=\n:", Sample(build_processor("dry", r"0.8,breakers=\n:", Tokenizer()))),
     ],
 )
 def test_a_strategy_in_one_text(text: str, strategy: object, tokenizer: Tokenizer) -> None:
@@ -277,6 +278,7 @@ def test_a_strategy_in_one_text(text: str, strategy: object, tokenizer: Tokenize
         ("sample --top-q 0.9", "unrecognized arguments: --top-q 0.9"),
         ("sample --top 0.9", "unrecognized arguments: --top 0.9"),  # no abbreviations
         ("sample greedy", "unrecognized arguments: greedy"),
+        ("sample --top-k 5 # 3", "unrecognized arguments: # 3"),  # nothing is a comment
         ("sample --seed 3", "unrecognized arguments: --seed 3"),
         ("sample --top-p", "argument --top-p: expected one argument"),
         ("sample --top-p '0.9", "No closing quotation"),
