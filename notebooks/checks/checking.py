@@ -26,6 +26,7 @@ from .comparing import Complaint, complaint_about, copy_of, first_difference, sh
 _STUB = re.compile(r"Exercise \d+\.\d+: write ")  # how the message of a stub begins
 
 Case = dict[str, Any]  # argument name -> value, in the order of the call
+Verdict = tuple[Complaint | None, Any]  # what is wrong with an outcome, if anything, and the outcome
 
 
 class CheckFailed(AssertionError):  # noqa: N818  (it is what happened, and a learner reads it)
@@ -74,6 +75,7 @@ class Check:
     words: Sequence[str] | None = None
     tolerance: float = 1e-5
     rounds: int = 50
+    _known: dict[int, list[Verdict]] = field(default_factory=dict, init=False, compare=False)  # of mistakes so far
 
     def __repr__(self) -> str:
         """What a notebook shows of it: how it is used, and none of its hints."""
@@ -118,7 +120,7 @@ class Check:
             lines.append(f"Hint: {hint}")
         raise CheckFailed("\n".join(lines))
 
-    def _judge(self, function: Callable[..., Any], case: Case) -> tuple[Complaint | None, Any]:
+    def _judge(self, function: Callable[..., Any], case: Case) -> Verdict:
         """What is wrong with the function's outcome in this case, if anything, and the outcome."""
         given = copy_of(case)
         try:
@@ -169,8 +171,10 @@ class Check:
             cases = [*self.cases, *self._random_cases()[:10]]
             found = [self._verdict(function, case) for case in cases]
             similar: str | None = None
-            for mistake in self.mistakes:
-                known = [self._verdict(mistake.function, case) for case in cases]
+            for number, mistake in enumerate(self.mistakes):
+                if number not in self._known:
+                    self._known[number] = [self._verdict(mistake.function, case) for case in cases]
+                known = self._known[number]
                 alike = [self._alike(a, b) for a, b in zip(found, known, strict=True)]
                 if all(alike):
                     return mistake.hint
@@ -179,14 +183,14 @@ class Check:
                     similar = mistake.hint
         return similar
 
-    def _verdict(self, function: Callable[..., Any], case: Case) -> tuple[Complaint | None, Any]:
+    def _verdict(self, function: Callable[..., Any], case: Case) -> Verdict:
         """The same as `_judge`, of a function that may be written in part."""
         try:
             return self._judge(function, case)
         except NotImplementedError as error:
             return Complaint(str(error), kind="stub"), None
 
-    def _alike(self, a: tuple[Complaint | None, Any], b: tuple[Complaint | None, Any]) -> bool:
+    def _alike(self, a: Verdict, b: Verdict) -> bool:
         complaints_alike = (a[0] and a[0].kind) == (b[0] and b[0].kind)
         return complaints_alike and self._same(a[1], b[1])
 
