@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +76,16 @@ def compare(name: str, chain: Sequence[Processor], logits: Tensor, ids: Sequence
     prefixes = [Prefix.of([ids[: n + 1]]) for n in range(len(ids))]
     their_chain = theirs(chain)
 
-    def run_ours() -> list[Tensor]:
-        return [through(chain, row, prefix) for row, prefix in zip(steps, prefixes, strict=True)]
+    def ours() -> Iterator[Tensor]:
+        return (through(chain, row, prefix) for row, prefix in zip(steps, prefixes, strict=True))
 
-    def run_theirs() -> list[Tensor]:
-        return [their_chain(ids, row) for row, ids in zip(steps, so_far, strict=True)]
+    def others() -> Iterator[Tensor]:
+        return (their_chain(ids, row) for row, ids in zip(steps, so_far, strict=True))
 
-    for mine, other in zip(run_ours(), run_theirs(), strict=True):
+    for mine, other in zip(ours(), others(), strict=True):
         if not torch.equal(mine, other):
             raise ValueError(f"{chain} of transformers leaves other logits: nothing to compare")
-    taken = in_turns(run_ours, run_theirs, rounds)
+    taken = in_turns(lambda: deque(ours(), maxlen=0), lambda: deque(others(), maxlen=0), rounds)  # none is kept
     columns = [column([1000 * seconds / len(ids) for seconds in one]) for one in taken]
     written = ", ".join(map(repr, chain)).replace("RepetitionPenalty", "Penalty")
     return f"{name:10}{written:38}{columns[0]:>20}{columns[1]:>20}{times_as_fast(*taken):>7.2f}"

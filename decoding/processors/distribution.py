@@ -17,13 +17,13 @@ def log_probabilities(logits: Tensor) -> Tensor:
 def gaps_to_best(logits: Tensor) -> Tensor:
     """How far each logit lies below the best, (..., V), as numbers of at most 0; float64, in which this is exact."""
     best = logits.amax(dim=-1, keepdim=True).double()  # (..., 1)
-    return logits.double() - best.masked_fill(best == -torch.inf, 0.0)  # an empty row stays one
+    return logits.to(torch.float64, copy=True).sub_(best.masked_fill(best == -torch.inf, 0.0))  # empty rows stay so
 
 
 def ranked_logits(logits: Tensor) -> Tensor:
     """The logits of each row, (..., V), largest first.
 
-    On a CPU NumPy sorts them: with the processor's vector instructions, 50,257 of them in 0.25 ms instead of 4.
+    On a CPU NumPy sorts them: with the processor's vector instructions, 50,257 of them in 0.3 ms instead of 4.
     """
     if logits.device.type == "cpu":
         return torch.from_numpy(np.sort(logits.detach().numpy(), axis=-1)).flip(-1)
@@ -43,4 +43,4 @@ def entropy(logprobs: Tensor) -> Tensor:
 def keep_where(logits: Tensor, keep: Tensor) -> Tensor:
     """Remove all ids but these, (..., V). The likeliest id stays in any case, of equals the lowest."""
     best = logits.argmax(dim=-1, keepdim=True)  # (..., 1)
-    return logits.masked_fill(~keep.scatter(-1, best, True), -torch.inf)
+    return logits.where(keep.scatter(-1, best, True), -torch.inf)

@@ -20,7 +20,10 @@ def needed(prefix: Prefix | None, logits: Tensor, processor: Processor) -> Prefi
     if logits.dim() != 2 or len(logits) != len(prefix.lengths):
         given, rows = tuple(logits.shape), len(prefix.lengths)
         raise ValueError(f"{processor!r} needs one row of logits for each of the {rows} prefixes; got {given}")
-    if prefix.ids.numel() and not 0 <= int(prefix.ids.min()) <= int(prefix.ids.max()) < logits.shape[-1]:
+    if prefix.ids.numel() == 0:
+        return prefix
+    least, largest = prefix.ids.aminmax()
+    if not 0 <= int(least) <= int(largest) < logits.shape[-1]:
         raise ValueError(f"the prefix has ids outside of the vocabulary, 0 to {logits.shape[-1] - 1}")
     return prefix
 
@@ -28,10 +31,11 @@ def needed(prefix: Prefix | None, logits: Tensor, processor: Processor) -> Prefi
 def occurrences(prefix: Prefix, window: int | None, include_prompt: bool) -> tuple[Tensor, Tensor]:
     """Row and id, (N,) each, of all ids so far: with the prompt or without it, and of these the last `window`."""
     places = torch.arange(prefix.ids.shape[1], device=prefix.ids.device)  # (T,)
-    first = torch.zeros_like(prefix.lengths) if include_prompt else prefix.prompt_lengths  # (R,)
+    counts = places < prefix.lengths[:, None]  # (R, T)
+    if not include_prompt:
+        counts &= places >= prefix.prompt_lengths[:, None]
     if window is not None:
-        first = torch.maximum(first, prefix.lengths - window)
-    counts = (places >= first[:, None]) & (places < prefix.lengths[:, None])  # (R, T)
+        counts &= places >= prefix.lengths[:, None] - window
     rows, columns = counts.nonzero(as_tuple=True)
     return rows, prefix.ids[rows, columns]
 

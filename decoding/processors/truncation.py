@@ -59,7 +59,7 @@ class TopP(Processor):
         if self.p == 1.0:
             return logits
         ranked = ranked_logits(logits)  # (R, V): likeliest first
-        weights = gaps_to_best(ranked).exp()  # (R, V): relative to the best one, so that nothing overflows
+        weights = gaps_to_best(ranked).exp_()  # (R, V): relative to the best one, so that nothing overflows
         mass = weights.cumsum(dim=-1)  # (R, V): of each id and all likelier ones; float32 could miss p in the 7th digit
         m = 1 + torch.searchsorted(mass, self.p * mass[..., -1:])  # (R, 1): up to the first at which it reaches p
         return keep_best(logits, ranked, m.clamp(max=logits.shape[-1]))  # in an empty row, none does
@@ -92,4 +92,4 @@ def keep_best(logits: Tensor, ranked: Tensor, m: Tensor) -> Tensor:
         room = m - better.sum(dim=-1, keepdim=True)  # (R, 1): for this many of the equals, the first ones
         equal = logits == last
         keep = better | (equal & (equal.cumsum(dim=-1) <= room))
-    return logits.masked_fill(~keep, -torch.inf)
+    return logits.where(keep, -torch.inf)
