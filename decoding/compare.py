@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from .chance import Gumbel, fresh_seed
 from .core import Chance, LanguageModel, Limits, Step, Strategy
 from .generate import Draw, Generation, generate
-from .measures import Measure, distinct, entropy, mean_entropy, mean_logprob, over_texts, repetition
+from .measures import Measure, distinct, mean_entropy, mean_logprob, over_texts, repetition
 from .tokenizer import Tokenizer
 
 
@@ -144,8 +144,7 @@ class _Measured:
     ) -> Iterator[Step]:
         for step in self.strategy.run(model, prompts, replace(limits, trace=True), chance):
             if step.trace is not None:
-                by_model = step.trace.stages[0].logits  # (V,)
-                self.entropies.setdefault(step.row, []).append(float(entropy(by_model)))
+                self.entropies.setdefault(step.row, []).append(step.trace.stages[0].entropy)
             yield step if self.trace and step.row == 0 else step._replace(trace=None)
 
 

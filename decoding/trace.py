@@ -298,7 +298,7 @@ class Trace(Sequence[StepTrace]):
 
         These are the `most` likeliest ids of the model and of what the processors left, and the chosen one.
         """
-        if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+        if not is_whole_number(most) or most < 0:
             raise ValueError(f"most is a number of ids, at least 0; got {most!r}")
         return as_data(self, most)
 

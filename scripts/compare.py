@@ -126,9 +126,8 @@ def run(options: argparse.Namespace) -> int:
     strategies = build(options.chosen, tokenizer)
     seed = fresh_seed() if options.seed is None else options.seed
     draw = build_draw(options)
-    for strategy in strategies.values():
-        request = Request(strategy, draw, seed, options.max_new_tokens, options.num_samples, stops(options))
-        request.check()
+    any_of_them = next(iter(strategies.values()))  # what is checked here is the same for all
+    Request(any_of_them, draw, seed, options.max_new_tokens, options.num_samples, stops(options)).check()
     if not 0 <= options.show <= options.num_samples:
         raise ValueError(
             f"show is a number of texts, from 0 to {options.num_samples} (num_samples); got {options.show}"

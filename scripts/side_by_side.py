@@ -190,10 +190,8 @@ def table(results: Sequence[Result], paint: Paint, width: int) -> str:
     """A row a measure, a column a strategy, with standard errors, and how the means differ from the first's."""
     rows: list[tuple[str, list[tuple[str, str]]]] = []  # label, and in each column value and error
     for name in results[0].measures:
-        measures, differences = (
-            [result.measures[name] for result in results],
-            [r.differences.get(name) for r in results],
-        )
+        measures = [result.measures[name] for result in results]
+        differences = [result.differences.get(name) for result in results]
         digits = _digits([*measures, *differences], _DECIMALS.get(name, 2))
         rows.append((name, [_number(measure, digits) for measure in measures]))
         if any(differences):

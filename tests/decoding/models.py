@@ -53,12 +53,11 @@ def scripted(n_vocab: int, n_prompt: int, new_ids: Sequence[int], n_positions: i
     return TableModel(n_vocab, n_positions, logits_after)
 
 
-class Recording:
-    """A language model that notes the shape of everything that goes through it."""
+class Wrapped:
+    """Another language model, of which a subclass opens sessions that are watched."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
-        self.shapes: list[tuple[int, ...]] = []  # (R, S) of each call of extend
 
     @property
     def n_vocab(self) -> int:
@@ -67,6 +66,14 @@ class Recording:
     @property
     def n_positions(self) -> int:
         return self.model.n_positions
+
+
+class Recording(Wrapped):
+    """A language model that notes the shape of everything that goes through it."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        super().__init__(model)
+        self.shapes: list[tuple[int, ...]] = []  # (R, S) of each call of extend
 
     def open(self) -> Any:
         session, shapes = self.model.open(), self.shapes
@@ -80,20 +87,12 @@ class Recording:
         return session
 
 
-class Lending:
+class Lending(Wrapped):
     """A language model that keeps all logits it gave away, each beside a copy."""
 
     def __init__(self, model: LanguageModel) -> None:
-        self.model = model
+        super().__init__(model)
         self.lent: list[tuple[Tensor, Tensor]] = []
-
-    @property
-    def n_vocab(self) -> int:
-        return self.model.n_vocab
-
-    @property
-    def n_positions(self) -> int:
-        return self.model.n_positions
 
     def open(self) -> Any:
         session, lent = self.model.open(), self.lent
