@@ -4,9 +4,14 @@ batch: rows are strangers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
+
+HEAD = 4_096
+LOWEST = torch.finfo(torch.float64).min
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
@@ -17,7 +22,7 @@ def log_probabilities(logits: Tensor) -> Tensor:
 def gaps_to_best(logits: Tensor) -> Tensor:
     """How far each logit lies below the best, (..., V), as numbers of at most 0; float64, in which this is exact."""
     best = logits.amax(dim=-1, keepdim=True).double()  # (..., 1)
-    return logits.to(torch.float64, copy=True).sub_(best.masked_fill(best == -torch.inf, 0.0))  # empty rows stay so
+    return logits.to(torch.float64, copy=True).sub_(best.clamp(min=LOWEST))  # so that empty rows stay -inf
 
 
 def ranked_logits(logits: Tensor) -> Tensor:
@@ -28,6 +33,16 @@ def ranked_logits(logits: Tensor) -> Tensor:
     if logits.device.type == "cpu":
         return torch.from_numpy(np.sort(logits.detach().numpy(), axis=-1)).flip(-1)
     return logits.sort(dim=-1, descending=True).values
+
+
+def heads(logits: Tensor) -> Iterator[Tensor]:
+    """The largest logits of each row, largest first, (..., K): the first 4,096, then all.
+
+    To find so many of 50,257 and to sort them takes a quarter of the time that sorting them all does.
+    """
+    if HEAD < logits.shape[-1] and logits.device.type == "cpu":
+        yield ranked_logits(torch.from_numpy(np.partition(logits.detach().numpy(), -HEAD, axis=-1)[..., -HEAD:]))
+    yield ranked_logits(logits)
 
 
 def total(values: Tensor) -> Tensor:

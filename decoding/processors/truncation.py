@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import threshold
 
 from ..core import Prefix, Processor, Removal, is_number, is_whole_number
 from ..wording import counted, percent
-from .distribution import gaps_to_best, log_probabilities, ranked_logits
+from .distribution import gaps_to_best, heads, log_probabilities, total
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,7 +32,7 @@ class TopK(Processor):
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         if self.k >= logits.shape[-1]:
             return logits
-        ranked = logits.topk(self.k, dim=-1).values  # (R, k): likeliest first
+        ranked = logits.topk(self.k + 1, dim=-1).values  # (R, k + 1): likeliest first, and the first that goes
         return keep_best(logits, ranked, torch.full_like(ranked[..., :1], self.k, dtype=torch.int64))
 
     def reason(self, removal: Removal) -> str:
@@ -58,11 +59,13 @@ class TopP(Processor):
     def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
         if self.p == 1.0:
             return logits
-        ranked = ranked_logits(logits)  # (R, V): likeliest first
-        weights = gaps_to_best(ranked).exp_()  # (R, V): relative to the best one, so that nothing overflows
-        mass = weights.cumsum(dim=-1)  # (R, V): of each id and all likelier ones; float32 could miss p in the 7th digit
-        m = 1 + torch.searchsorted(mass, self.p * mass[..., -1:])  # (R, 1): up to the first at which it reaches p
-        return keep_best(logits, ranked, m.clamp(max=logits.shape[-1]))  # in an empty row, none does
+        enough = self.p * total(gaps_to_best(logits).exp_())  # (R, 1): relative to the best, so that nothing overflows
+        for ranked in heads(logits):  # (R, K): most often the first one holds enough
+            mass = gaps_to_best(ranked).exp_().cumsum(dim=-1)  # (R, K): float32 could miss p in the 7th digit
+            if bool((mass[..., -1:] >= enough).all()):
+                break
+        m = 1 + torch.searchsorted(mass, enough)  # (R, 1): up to the first at which it reaches p
+        return keep_best(logits, ranked, m.clamp(max=ranked.shape[-1]))  # rounding: of V ids not even all might
 
     def reason(self, removal: Removal) -> str:
         nucleus = removal.after > -torch.inf  # (V,)
@@ -86,10 +89,19 @@ def keep_best(logits: Tensor, ranked: Tensor, m: Tensor) -> Tensor:
     Only values are compared: sorting may order equal logits as it likes.
     """
     last = ranked.gather(-1, m - 1)  # (R, 1): the smallest logit that stays
-    keep = logits >= last  # (R, V): with all its equals
-    if bool((keep.sum(dim=-1, keepdim=True) > m).any()):
-        better = logits > last
-        room = m - better.sum(dim=-1, keepdim=True)  # (R, 1): for this many of the equals, the first ones
-        equal = logits == last
-        keep = better | (equal & (equal.cumsum(dim=-1) <= room))
-    return logits.where(keep, -torch.inf)
+    following = ranked.gather(-1, m.clamp(max=ranked.shape[-1] - 1))  # (R, 1): the largest that goes, if any does
+    if m.numel() > 0 and bool((last > following).all()):
+        return _above(logits, following)
+    better = logits > last  # (R, V)
+    equal = logits == last
+    room = m - better.sum(dim=-1, keepdim=True)  # (R, 1): for this many of the equals, the first ones
+    return logits.where(better | (equal & (equal.cumsum(dim=-1) <= room)), -torch.inf)
+
+
+def _above(logits: Tensor, bar: Tensor) -> Tensor:
+    """Remove the ids that are not above the bar of their row, (R, 1).
+
+    `logits.where(logits > bar, -inf)` in other words, which for 50,257 ids take 0.02 ms instead of 0.15.
+    """
+    rows = zip(logits.view(-1, logits.shape[-1]), bar.flatten().tolist(), strict=True)
+    return torch.stack([threshold(row, least, -torch.inf) for row, least in rows]).view_as(logits)

@@ -286,6 +286,24 @@ def test_a_nucleus_does_not_depend_on_the_rows_beside_it() -> None:  # law 5
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("head", [1, 2, 4, 7])
+def test_a_nucleus_is_the_same_whether_the_head_holds_it_or_not(head: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a head of a few ids, rows end within it, at its border, among equals across it, and far behind it."""
+    logits = torch.randint(-3, 4, (3000, 9)).float()
+    logits[::5] = torch.randn(600, 9)
+    logits[torch.rand(3000, 9) < 0.1] = -torch.inf
+    sizes = set()
+    for p in (0.1, 0.5, 0.8, 0.999999):
+        whole = TopP(p)(logits)
+        with monkeypatch.context() as patch:
+            patch.setattr("decoding.processors.distribution.HEAD", head)
+            for row, one in zip(logits[:1000], whole[:1000], strict=True):
+                assert torch.equal(TopP(p)(row), one)
+            assert torch.equal(TopP(p)(logits), whole)
+        sizes |= set((whole > -torch.inf).sum(dim=-1).tolist())
+    assert {head - 1, head, head + 1} - {0} <= sizes
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     import numpy as np
 

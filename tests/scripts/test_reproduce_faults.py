@@ -185,8 +185,8 @@ def temperature_twice(patch: pytest.MonkeyPatch, bench: Bench) -> None:
 
 def top_p_keeps_one_fewer(patch: pytest.MonkeyPatch, bench: Bench) -> None:
     """Not the id that crosses p, unless it is the only one."""
-    change = ("m = 1 + torch.searchsorted(mass, self.p * mass[..., -1:])",
-              "m = torch.searchsorted(mass, self.p * mass[..., -1:]).clamp(min=1)")  # fmt: skip
+    change = ("m = 1 + torch.searchsorted(mass, enough)",
+              "m = torch.searchsorted(mass, enough).clamp(min=1)")  # fmt: skip
     patch.setattr(TopP, "process", mutated(TopP.process, change))
 
 
