@@ -2,7 +2,7 @@
 
 from .chance import Enumerate, Gumbel, InverseCDF, Multinomial
 from .compare import Comparison, compare
-from .core import Chance, LanguageModel, Limits, Prefix, Processor, Purpose, Session, Step, Strategy
+from .core import Chance, Found, Hypothesis, LanguageModel, Limits, Prefix, Processor, Purpose, Session, Step, Strategy
 from .generate import GeneratedIds, Generation, Piece, generate, generate_ids, stream
 from .law import law
 from .processors import (
@@ -35,7 +35,8 @@ from .processors import (
     TypicalP,
 )
 from .score import Score, score
-from .strategies import Greedy, Sample
+from .search_tree import SearchTree
+from .strategies import BeamSearch, Greedy, Sample
 from .tokenizer import Tokenizer
 from .toy import TableModel
 from .trace import StepTrace, Trace
@@ -46,6 +47,7 @@ __all__ = [
     "XTC",
     "BanSequences",
     "BanWords",
+    "BeamSearch",
     "Chance",
     "Comparison",
     "DynamicTemperature",
@@ -53,11 +55,13 @@ __all__ = [
     "EpsilonCutoff",
     "EtaCutoff",
     "Force",
+    "Found",
     "FrequencyPenalty",
     "GeneratedIds",
     "Generation",
     "Greedy",
     "Gumbel",
+    "Hypothesis",
     "InverseCDF",
     "LanguageModel",
     "Limits",
@@ -77,6 +81,7 @@ __all__ = [
     "RepetitionPenalty",
     "Sample",
     "Score",
+    "SearchTree",
     "Session",
     "Step",
     "StepTrace",

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from .search_tree import SearchTree
     from .trace import StepTrace
 
 FinishReason = Literal["eos", "stop", "length", "context"]
@@ -303,6 +304,25 @@ class Limits:
         return None
 
 
+class Hypothesis(NamedTuple):
+    """One whole continuation among those that a search found."""
+
+    ids: tuple[int, ...]
+    model_logprobs: tuple[float, ...]  # natural logarithms: the model's own probability of each id
+    processed_logprobs: tuple[float, ...]  # after the processors, renormalised
+    finish_reason: FinishReason
+    score: float  # what the search ranks by: its docstring says what that is
+
+
+class Found(NamedTuple):
+    """What a search found for one row besides its text."""
+
+    candidates: tuple[Hypothesis, ...]  # best first; the first is the row's text
+    evaluations: int  # how many distributions of a next id it asked the model for
+    bound: float | None = None  # nothing that was left out has a higher score; None where the search cannot tell
+    tree: SearchTree | None = None  # all that it considered, where a trace is asked for
+
+
 class Step(NamedTuple):
     """What a strategy adds to one row. Most add one id; speculation may add several, a full row none."""
 
@@ -312,6 +332,7 @@ class Step(NamedTuple):
     processed_logprobs: tuple[float, ...]  # after the processors, renormalised
     finish_reason: FinishReason | None = None  # set in the last step of the row
     trace: StepTrace | None = None
+    found: Found | None = None  # in the last step of the row, where it was searched for
 
 
 class Strategy(Protocol):

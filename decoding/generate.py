@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import index
 from typing import NamedTuple, cast, overload
 
 from .chance import Gumbel, fresh_seed
-from .core import Chance, FinishReason, LanguageModel, Limits, Step, Strategy, check_prompts
+from .core import Chance, FinishReason, Found, Hypothesis, LanguageModel, Limits, Step, Strategy, check_prompts
 from .text import Stops, TextStream
 from .tokenizer import Tokenizer
 from .trace import Trace
@@ -24,6 +24,9 @@ class GeneratedIds:
     processed_logprobs   the same after the processors, renormalised
     finish_reason        "eos", "stop" (a stop string), "length" (max_new_tokens) or "context" (the model's positions)
     seed                 what its random choices came from; the same seed gives the same ids again
+    score                what a search ranked it by; None where nothing was searched for
+    candidates           all that the search found, best first, this one among them
+    search               what else it has to tell, such as a bound
     """
 
     prompt_ids: list[int]
@@ -34,14 +37,18 @@ class GeneratedIds:
     finish_reason: FinishReason
     seed: int
     trace: Trace = field(repr=False, compare=False)  # what each step did where that was asked for, else empty
+    score: float | None = None
+    candidates: Sequence[GeneratedIds] = field(default=(), repr=False)
+    search: Found | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Generation(GeneratedIds):
     """One continuation of one prompt. The text ends before a stop string or `<|endoftext|>`; the ids include it."""
 
-    prompt: str
-    text: str
+    prompt: str = field(kw_only=True)
+    text: str = field(kw_only=True)
+    candidates: Sequence[Generation] = field(default=(), repr=False)
 
 
 class Piece(NamedTuple):
@@ -188,8 +195,14 @@ def stream(
             else:
                 new += texts[row].close()
                 number, sample = divmod(row, num_samples)
+
+                def whole(ids: GeneratedIds, text: str, prompt: str = prompts[number]) -> Generation:
+                    return Generation(**vars(ids), prompt=prompt, text=text)
+
                 ids = _collect(collected[row], encoded[number], sample, seed, tokenizer)
-                yield Piece(row, new, step, Generation(**vars(ids), prompt=prompts[number], text=written[row] + new))
+                others = [whole(one, _text(one, stops, tokenizer)) for one in ids.candidates]
+                generation = whole(replace(ids, candidates=()), written[row] + new)
+                yield Piece(row, new, step, replace(generation, candidates=others))
 
     return pieces()
 
@@ -264,15 +277,42 @@ def _run(
 def _collect(
     steps: list[Step], prompt_ids: list[int], sample: int, seed: int, tokenizer: Tokenizer | None = None
 ) -> GeneratedIds:
-    finish_reason = steps[-1].finish_reason
-    assert finish_reason is not None
+    last = steps[-1]
+    assert last.finish_reason is not None
+    tree = None if last.found is None else last.found.tree
+    traces = [step.trace for step in steps if step.trace is not None]
+    candidates = () if last.found is None else last.found.candidates
     return GeneratedIds(
         prompt_ids=prompt_ids,
         sample=sample,
         ids=[id for step in steps for id in step.ids],
         model_logprobs=[logprob for step in steps for logprob in step.model_logprobs],
         processed_logprobs=[logprob for step in steps for logprob in step.processed_logprobs],
-        finish_reason=finish_reason,
+        finish_reason=last.finish_reason,
         seed=seed,
-        trace=Trace([step.trace for step in steps if step.trace is not None], prompt_ids, sample, tokenizer),
+        trace=Trace(traces, prompt_ids, sample, tokenizer, tree),
+        score=candidates[0].score if candidates else None,
+        candidates=[_candidate(one, prompt_ids, sample, seed) for one in candidates],
+        search=last.found,
     )
+
+
+def _candidate(text: Hypothesis, prompt_ids: list[int], sample: int, seed: int) -> GeneratedIds:
+    return GeneratedIds(
+        prompt_ids,
+        sample,
+        list(text.ids),
+        list(text.model_logprobs),
+        list(text.processed_logprobs),
+        text.finish_reason,
+        seed,
+        Trace(),
+        text.score,
+    )
+
+
+def _text(whole: GeneratedIds, stops: Stops, tokenizer: Tokenizer) -> str:
+    """The text of ids that have come all at once."""
+    stream = TextStream(stops)
+    visible = whole.ids[:-1] if whole.finish_reason == "eos" else whole.ids
+    return stream.push(tokenizer.decode_bytes(visible)) + stream.close()

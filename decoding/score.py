@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .chance import Enumerate
 from .core import LanguageModel, Prefix, State, check_prompts, ragged, widen
-from .strategies.processed import ProcessedStrategy, blame, process
+from .strategies.processed import Stepwise, blame, process
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def score(
     model: LanguageModel,
     prompt: Sequence[int],
     continuation: Sequence[int],
-    strategy: ProcessedStrategy,
+    strategy: Stepwise,
     eos_id: int | None = None,
 ) -> Score:
     """How likely `strategy` is to write `continuation`, ids after the ids of `prompt`, as far as it goes.
@@ -61,7 +61,7 @@ def score(
     one id a step, for ids behind `eos_id`, where prompt and continuation exceed the model's positions, and, as the
     strategy itself would, where the processors leave no id.
     """
-    if not isinstance(strategy, ProcessedStrategy):
+    if not isinstance(strategy, Stepwise):
         raise ValueError(f"score takes a strategy that chooses one id a step, Greedy or Sample; got {strategy!r}")
     try:
         prompt, text = [index(id) for id in prompt], [index(id) for id in continuation]
@@ -99,7 +99,7 @@ def score(
     return Score(text, logprobs, [float(row[id]) for row, id in zip(model_logprobs, text, strict=False)])
 
 
-def _extend(path: _Path, logits: Tensor, prefix: Prefix, strategy: ProcessedStrategy, id: int) -> list[_Path]:
+def _extend(path: _Path, logits: Tensor, prefix: Prefix, strategy: Stepwise, id: int) -> list[_Path]:
     """The path with this id behind it, once for each way in which the coins of the step can fall."""
     found: list[_Path] = []
     chance = Enumerate()
@@ -107,7 +107,7 @@ def _extend(path: _Path, logits: Tensor, prefix: Prefix, strategy: ProcessedStra
         stages, states = process(logits, prefix, strategy.processors, path.states, chance)
         fault = blame(stages)
         if fault is not None:
-            raise ValueError(f"{fault[1]} (step {int(prefix.steps)})")
+            raise ValueError(f"{fault.sentence} (step {int(prefix.steps)})")
         taken = float(strategy.choice_logprobs(stages[-1].logits)[0, id])
         if taken > -math.inf:
             found.append(_Path(path.logprob + chance.log_probability + taken, states))

@@ -21,6 +21,7 @@ from torch import Tensor
 from .core import Prefix, Processor, is_whole_number
 from .explain import Explanation, explain
 from .legible import token_name
+from .search_tree import SearchTree
 from .tokenizer import Tokenizer
 from .trace_data import as_data
 
@@ -244,6 +245,7 @@ class Trace(Sequence[StepTrace]):
     prompt_ids   what they continue
     sample       the number of the row among the samples of its prompt
     tokenizer    names the ids; without one they are numbers
+    tree         all that a search considered; None where nothing was searched for
     """
 
     def __init__(
@@ -252,11 +254,13 @@ class Trace(Sequence[StepTrace]):
         prompt_ids: Sequence[int] = (),
         sample: int = 0,
         tokenizer: Tokenizer | None = None,
+        tree: SearchTree | None = None,
     ) -> None:
         self._steps = tuple(steps)
         self.prompt_ids = list(prompt_ids)
         self.sample = sample
         self.tokenizer = tokenizer
+        self.tree = tree
 
     def __len__(self) -> int:
         return len(self._steps)

@@ -20,6 +20,7 @@ def as_data(trace: Trace, most: int) -> dict[str, Any]:
         "ids": [step.chosen for step in trace],
         "tokens": [_token(trace, step.chosen) for step in trace],
         "steps": [_step(trace, step, most) for step in trace],
+        "tree": None if trace.tree is None else trace.tree.to_list(trace.name),
     }
 
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..core import Chance, LanguageModel, Limits, Prefix, Step
 from .one_path import one_path
-from .processed import ProcessedStrategy
+from .processed import Stepwise
 
 
-class Greedy(ProcessedStrategy):
+class Greedy(Stepwise):
     """Greedy decoding: at every step the id with the highest logit after the processors (of equals the lowest).
 
         x_t = argmax_i  logits_i

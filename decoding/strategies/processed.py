@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
@@ -32,20 +33,50 @@ class ProcessedStrategy:
         """See `Strategy`."""
         raise NotImplementedError
 
+    def settings(self) -> dict[str, object]:
+        """The other parameters, which are given by name, and are attributes of the same name."""
+        return {name: getattr(self, name) for name in self._defaults()}
+
+    @classmethod
+    def _defaults(cls) -> dict[str, object]:
+        parameters = inspect.signature(cls).parameters.values()
+        return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+
+    def __repr__(self) -> str:
+        """As one writes it: BeamSearch(TopP(0.9), beams=3). What has its default is left out."""
+        given = {name: value for name, value in self.settings().items() if value != self._defaults()[name]}
+        named = [f"{name}={getattr(value, '__name__', repr(value))}" for name, value in given.items()]
+        return f"{type(self).__name__}({', '.join([*map(repr, self.processors), *named])})"
+
+    def _identity(self) -> tuple[object, ...]:
+        return type(self), self.processors, *self.settings().items()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProcessedStrategy) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+
+class Stepwise(ProcessedStrategy):
+    """One that writes id by id, each chosen from a distribution of its own, and never looks back."""
+
     def choice_logprobs(self, logits: Tensor) -> Tensor:
         """How likely it is to take each id, natural logarithms (R, V), given the processed logits (R, V)."""
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self.processors))})"
 
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, ProcessedStrategy) and type(self) is type(other) and self.processors == other.processors
-        )
+class Search(ProcessedStrategy):
+    """One that compares texts, so that each needs one probability: processors may not draw."""
 
-    def __hash__(self) -> int:
-        return hash((type(self), self.processors))
+    def __init__(self, *processors: Processor) -> None:
+        super().__init__(*processors)
+        for processor in processors:
+            if processor.purpose is not None:
+                raise ValueError(
+                    f"{type(self).__name__} compares texts by their probability, and {processor!r} tosses a coin, with "
+                    f"which a text has none of its own; leave it out, or sample"
+                )
 
 
 class Stage(NamedTuple):
@@ -68,8 +99,16 @@ def process(
     return stages, after
 
 
-def blame(stages: Sequence[Stage]) -> tuple[int, str] | None:
-    """The first row that the stages left without a distribution, and who did it; None where all have one.
+class Fault(NamedTuple):
+    """A row without a distribution."""
+
+    row: int
+    sentence: str  # who left it so
+    emptied: bool  # no id is left; otherwise some logits are not numbers
+
+
+def blame(stages: Sequence[Stage]) -> Fault | None:
+    """The first row that the stages left without a distribution; None where all have one.
 
     To look at the last stage alone would not do: a truncation may remove the NaN that an earlier stage made.
     """
@@ -82,5 +121,5 @@ def blame(stages: Sequence[Stage]) -> tuple[int, str] | None:
     guilty = stages[changed[first]].processor
     who = "the model" if guilty is None else repr(guilty)
     if best[first, row] == -torch.inf:
-        return row, f"{who} removed every id that was left; at least one has to stay"
-    return row, f"{who} gave logits that are NaN or infinite; a wider dtype may help"
+        return Fault(row, f"{who} removed every id that was left; at least one has to stay", True)
+    return Fault(row, f"{who} gave logits that are NaN or infinite; a wider dtype may help", False)

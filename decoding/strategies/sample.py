@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ..core import Chance, LanguageModel, Limits, Prefix, Purpose, Step
 from .one_path import one_path
-from .processed import ProcessedStrategy
+from .processed import Stepwise
 
 
-class Sample(ProcessedStrategy):
+class Sample(Stepwise):
     """Ancestral sampling: at every step an id drawn from the softmax of the processed logits.
 
         x_t ~ softmax(logits)
