@@ -95,6 +95,15 @@ class SearchTree:
         """The number of the hypothesis that is the row's text; None where nothing won."""
         return next((number for number, node in enumerate(self.nodes) if node.fate == "won"), None)
 
+    def way_to_the_winner(self) -> set[int]:
+        """The numbers of the hypothesis that won and of all that it extends."""
+        way: set[int] = set()
+        number = self.winner
+        while number is not None:
+            way.add(number)
+            number = self.nodes[number].parent
+        return way
+
     def to_list(self, name: Callable[[int], str]) -> list[dict[str, Any]]:
         """Plain data, one dictionary a node; `name` says what an id is called."""
         return [

@@ -6,14 +6,16 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from decoding import Chance, Limits, Piece, Strategy, Tokenizer, stream
+from decoding import Chance, Generation, Limits, Piece, Strategy, Tokenizer, stream
 from decoding.chance import fresh_seed
+from decoding.legible import printable, visible
 from decoding.text import Stops
 from decoding.trace import StepTrace
 from gpt2 import GPT2
 from scripts.console import probability_table, write
-from scripts.explanation import explanation
+from scripts.explanation import explanation, search_report
 from scripts.paint import Paint
 
 
@@ -137,6 +139,31 @@ class ExplainPrinter(TablePrinter):
     def block(self, trace: StepTrace, number: int) -> str:
         return explanation(trace, number, self.tokenizer, self.paint)
 
+    def end(self, text: Text) -> None:
+        found = text.pieces[-1].step.found if text.pieces else None
+        if found is not None:
+            write(search_report(found, self.tokenizer, self.paint) + "\n\n")
+        super().end(text)
+
+
+class CandidatesPrinter(TextPrinter):
+    """All texts that a search found, best first, each with its score."""
+
+    def begin(self, text: Text) -> None:
+        self.headline(text)
+        write(self.prompt(text) + ("" if self.quiet else "\n"))
+
+    def piece(self, text: Text, number: int, piece: Piece) -> None: ...
+
+    def end(self, text: Text) -> None:
+        whole = text.pieces[-1].generation
+        if whole is None:  # interrupted
+            super().end(text)
+            return
+        for one in whole.candidates or [whole]:
+            score = "" if one.score is None else f"{one.score:9.4f}  "
+            write(self.paint.dim(score) + printable(visible(one.text)) + "\n")
+
 
 class JsonPrinter:
     """One object a sample, each on a line of its own."""
@@ -161,10 +188,35 @@ class JsonPrinter:
             "processed_logprobs": [logprob for step in steps for logprob in step.processed_logprobs],
             "finish_reason": text.finish_reason,
             "seed": text.seed,
+            **found_by_search(text.pieces[-1].generation if text.pieces else None),
             "model": self.source.name if self.source else None,
             "revision": self.source.revision if self.source else None,
         }
         write(json.dumps(result) + "\n")
+
+
+def found_by_search(whole: Generation | None) -> dict[str, Any]:
+    """What only searches have: the score, and all candidates."""
+    if whole is None or whole.search is None:
+        return {}
+    candidates = [
+        {
+            "text": one.text,
+            "ids": one.ids,
+            "score": one.score,
+            "model_logprobs": one.model_logprobs,
+            "processed_logprobs": one.processed_logprobs,
+            "finish_reason": one.finish_reason,
+        }
+        for one in whole.candidates
+    ]
+    found = whole.search
+    return {
+        "score": whole.score,
+        "bound": found.bound,
+        "evaluations": found.evaluations,
+        "candidates": candidates,
+    }
 
 
 def answer(

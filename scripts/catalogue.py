@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import decoding
 from decoding.legible import can_print
-from scripts.chain import OPTIONS, STRATEGIES
+from scripts.chain import OPTIONS
 from scripts.paint import Paint
+from scripts.strategies import STRATEGIES
 
 WIDTH = 80
 _DEEP = 8  # columns by which rules are indented
@@ -36,7 +37,7 @@ class Entry:
 
 def entries() -> tuple[list[Entry], list[Entry]]:
     """Of all strategies, and of all processors in the order of `--help`."""
-    strategies = [_entry(f"--strategy {name}", cls) for name, cls in STRATEGIES.items()]
+    strategies = [_entry(f"--strategy {name}", option.cls) for name, option in STRATEGIES.items()]
     return strategies, [_entry(f"--{option.flag} {option.values}".strip(), option.cls) for option in OPTIONS]
 
 

@@ -1,4 +1,4 @@
-"""The options of all strategies and processors, which generate.py and compare.py share.
+"""The options of all processors, which generate.py and compare.py share.
 
 A value is written as the parameters of the class, in their order, separated by commas; those that may be left out also
 by name. What a parameter may be follows from the annotation of its field.
@@ -11,14 +11,12 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from scripts.command import UsageError
 
 if TYPE_CHECKING:
-    from decoding import Processor, Strategy, Tokenizer
-
-STRATEGIES = {"greedy": "Greedy", "sample": "Sample"}  # as one writes them -> the class in `decoding`
+    from decoding import Processor, Tokenizer
 
 SYNTAX = """\
 They act in the order in which they are written, and each may be given several
@@ -156,40 +154,19 @@ def add_processors(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{option.flag}", action=_InOrder, nargs=nargs, metavar=metavar, help=option.help)
 
 
-def with_negative_values(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with `--presence-penalty -0.5,window=64` as one of them: argparse takes a dash for an option."""
+def with_negative_values(arguments: Sequence[str], valued: Collection[str]) -> list[str]:
+    """The arguments, with `--presence-penalty -0.5,window=64` as one of them: argparse takes a dash for an option.
+
+    valued   the options that have a value
+    """
     joined: list[str] = []
     for argument in arguments:
         flag = joined[-1].removeprefix("--") if joined and joined[-1].startswith("--") else ""
-        if flag in BY_FLAG and BY_FLAG[flag].values and re.match(r"-([\d.]|inf|nan)", argument):
+        if flag in valued and re.match(r"-([\d.]|inf|nan)", argument):
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)
     return joined
-
-
-class _StrategyParser(argparse.ArgumentParser):
-    """argparse without a way out of the program."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
-def read_strategy(text: str) -> tuple[str, list[Written]]:
-    """`sample --top-p 0.9` as the name of the strategy and its processors. Quotation marks hold words together.
-
-    Raises ValueError for what is no strategy, no option, or an option without its value.
-    """
-    lexer = shlex.shlex(text, posix=True)
-    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""  # backslashes are for the processors
-    words = with_negative_values(list(lexer))
-    parser = _StrategyParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("strategy")
-    add_processors(parser)
-    if not words or words[0] not in STRATEGIES:
-        raise ValueError(f"it begins with a strategy, {' or '.join(STRATEGIES)}")
-    options = parser.parse_args(words)
-    return options.strategy, options.processors
 
 
 def changes_greedy(processors: Sequence[Written]) -> bool:
@@ -197,15 +174,7 @@ def changes_greedy(processors: Sequence[Written]) -> bool:
     return not all(BY_FLAG[flag].keeps_favourite for flag, _ in processors)
 
 
-# -- into strategies --------------------------------------------------------------------------------------------------
-
-
-def build_strategy(name: str, processors: Sequence[Written], tokenizer: Tokenizer) -> Strategy:
-    """The strategy with these processors. Raises ValueError, naming the option, for a value that cannot be read."""
-    import decoding
-
-    cls: Callable[..., Strategy] = getattr(decoding, STRATEGIES[name])
-    return cls(*(build_processor(flag, value, tokenizer) for flag, value in processors))
+# -- into processors --------------------------------------------------------------------------------------------------
 
 
 def build_processor(flag: str, value: str, tokenizer: Tokenizer) -> Processor:
@@ -216,14 +185,14 @@ def build_processor(flag: str, value: str, tokenizer: Tokenizer) -> Processor:
     cls: type[Processor] = getattr(decoding, option.cls)
     try:
         parameters = _parameters(cls, _items(value) if option.values else [], tokenizer)
-    except _UnreadableError as error:
+    except UnreadableError as error:
         raise UsageError(
             f"--{flag}: {error}; it is written --{flag} {option.values}, such as --{flag} {shlex.quote(option.example)}"
         ) from error
     return cls(**parameters)
 
 
-class _UnreadableError(Exception):
+class UnreadableError(Exception):
     """What is wrong with a value, as the beginning of a sentence."""
 
 
@@ -241,11 +210,11 @@ def _parameters(cls: type[Processor], items: Sequence[str], tokenizer: Tokenizer
 
     for name, text in _named(items, names):
         if name in arguments:
-            raise _UnreadableError(f"{name} is given twice")
+            raise UnreadableError(f"{name} is given twice")
         arguments[name] = _VALUES[types[name]](text, tokenizer)
     for field in fields(cls):
         if field.name not in arguments and field.default is MISSING and field.default_factory is MISSING:
-            raise _UnreadableError(f"{field.name.upper()} is missing")
+            raise UnreadableError(f"{field.name.upper()} is missing")
     return arguments
 
 
@@ -263,12 +232,12 @@ def _named(items: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, st
             by_place = False
             name, text = match[1].lower().replace("-", "_"), match[2]
             if name not in names:
-                raise _UnreadableError(f"there is no parameter {match[1]!r}")
+                raise UnreadableError(f"there is no parameter {match[1]!r}")
             yield name, text
         elif not by_place:
-            raise _UnreadableError(f"{item!r} follows one with a name, and so needs one")
+            raise UnreadableError(f"{item!r} follows one with a name, and so needs one")
         elif place >= len(names):
-            raise _UnreadableError(f"{item!r} is one too many")
+            raise UnreadableError(f"{item!r} is one too many")
         else:
             yield names[place], item
 
@@ -286,7 +255,7 @@ def _items(value: str) -> list[str]:
         assert match is not None  # it may be empty
         end = match.end()
         if value[end : end + 1] not in ("", ","):
-            raise _UnreadableError(f'a quotation mark is not closed in {value!r} (\\" is one that is meant)')
+            raise UnreadableError(f'a quotation mark is not closed in {value!r} (\\" is one that is meant)')
         items.append(match[0])
     return items
 
@@ -301,31 +270,31 @@ def _text(item: str) -> str:
     return unescape(item[1:-1] if re.fullmatch(_QUOTED, item, re.DOTALL) else item, '",')
 
 
-def _float(item: str, tokenizer: Tokenizer) -> float:
+def read_float(item: str, tokenizer: Tokenizer) -> float:
     try:
         return float(item)
     except ValueError as error:
-        raise _UnreadableError(f"{item!r} is not a number") from error
+        raise UnreadableError(f"{item!r} is not a number") from error
 
 
-def _int(item: str, tokenizer: Tokenizer) -> int:
+def read_int(item: str, tokenizer: Tokenizer) -> int:
     try:
         number = int(item)
     except ValueError as error:
-        raise _UnreadableError(f"{item!r} is not a whole number") from error
+        raise UnreadableError(f"{item!r} is not a whole number") from error
     if abs(number) >= 2**63:
-        raise _UnreadableError(f"{item!r} is too large")
+        raise UnreadableError(f"{item!r} is too large")
     return number
 
 
 def _int_or_none(item: str, tokenizer: Tokenizer) -> int | None:
-    return None if item.strip().lower() == "none" else _int(item, tokenizer)
+    return None if item.strip().lower() == "none" else read_int(item, tokenizer)
 
 
 def _bool(item: str, tokenizer: Tokenizer) -> bool:
     answers = {"yes": True, "no": False}
     if item.strip().lower() not in answers:
-        raise _UnreadableError(f"{item!r} is neither yes nor no")
+        raise UnreadableError(f"{item!r} is neither yes nor no")
     return answers[item.strip().lower()]
 
 
@@ -339,10 +308,10 @@ def _breakers(item: str, tokenizer: Tokenizer) -> Collection[int]:
 def _ids(item: str, tokenizer: Tokenizer) -> list[int]:
     """A number, or the ids of a text."""
     if re.fullmatch(r"\s*-?[0-9]+\s*", item):
-        return [_int(item, tokenizer)]
+        return [read_int(item, tokenizer)]
     ids = tokenizer.encode(_text(item), allow_special=True)
     if not ids:
-        raise _UnreadableError("an id is missing")
+        raise UnreadableError("an id is missing")
     return ids
 
 
@@ -352,7 +321,7 @@ def _id(item: str, tokenizer: Tokenizer) -> int:
     ids = _ids(item, tokenizer)
     if len(ids) > 1:
         tokens = " ".join(token_name(tokenizer, id) for id in ids)
-        raise _UnreadableError(f"{item!r} is {len(ids)} tokens, {tokens}, and one is wanted")
+        raise UnreadableError(f"{item!r} is {len(ids)} tokens, {tokens}, and one is wanted")
     return ids[0]
 
 
@@ -360,7 +329,7 @@ def _pairs(items: Sequence[str]) -> Iterator[tuple[str, str]]:
     for item in items:
         match = re.fullmatch(rf"({_QUOTED}|[^=]*)=(.*)", item, re.DOTALL)
         if not match:
-            raise _UnreadableError(f"{item!r} has no equals sign")
+            raise UnreadableError(f"{item!r} has no equals sign")
         yield match[1], match[2]
 
 
@@ -368,14 +337,14 @@ def _once(pairs: Iterable[tuple[int, Any]]) -> dict[int, Any]:
     found: dict[int, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _UnreadableError(f"{key} is given twice")
+            raise UnreadableError(f"{key} is given twice")
         found[key] = value
     return found
 
 
 _VALUES: dict[Any, Callable[[str, Tokenizer], Any]] = {  # how one item is read, by the annotation of its field
-    float: _float,
-    int: _int,
+    float: read_float,
+    int: read_int,
     int | None: _int_or_none,
     bool: _bool,
     Collection[int]: _breakers,
@@ -385,9 +354,9 @@ _LISTS: dict[Any, Callable[[Sequence[str], Tokenizer], Any]] = {  # the same, of
     Sequence[Sequence[int]]: lambda items, tokenizer: [[id for item in items for id in _ids(item, tokenizer)]],
     Sequence[str]: lambda items, tokenizer: [_text(item) for item in items],
     Mapping[int, float]: lambda items, tokenizer: _once(
-        (_id(id, tokenizer), _float(bias, tokenizer)) for id, bias in _pairs(items)
+        (_id(id, tokenizer), read_float(bias, tokenizer)) for id, bias in _pairs(items)
     ),
     Mapping[int, int]: lambda items, tokenizer: _once(
-        (_int(step, tokenizer), _id(id, tokenizer)) for step, id in _pairs(items)
+        (read_int(step, tokenizer), _id(id, tokenizer)) for step, id in _pairs(items)
     ),
 }

@@ -32,9 +32,10 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a clone, from any folder
 
-from scripts import chain, command
+from scripts import command
 from scripts.command import Parser, run_command
 from scripts.options import add_model, add_texts, build_draw, load_model, read_prompt, stops
+from scripts.strategies import Asked, read_strategy
 
 if TYPE_CHECKING:
     from decoding import Strategy, Tokenizer
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from gpt2 import GPT2
 
 NAME = "compare.py"
-Chosen = dict[str, tuple[str, list[chain.Written]]]  # as it was written -> name of the strategy, processors
+Chosen = dict[str, Asked]  # by what was written
 
 
 # -- what is asked for ------------------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ def chosen(written: Sequence[str]) -> Chosen:
         if text in read:
             raise ValueError(f"--with {number} is the same as --with {list(read).index(text) + 1}: {text!r}")
         try:
-            read[text] = chain.read_strategy(text)
+            read[text] = read_strategy(text)
         except ValueError as error:
             raise ValueError(f"--with {number}, {text!r}: {error}") from error
     return read
@@ -104,9 +105,9 @@ def chosen(written: Sequence[str]) -> Chosen:
 def build(read: Chosen, tokenizer: Tokenizer) -> dict[str, Strategy]:
     """The strategies by what was written for them. Raises ValueError, naming the one that is wrong."""
     strategies: dict[str, Strategy] = {}
-    for number, (text, (name, processors)) in enumerate(read.items(), 1):
+    for number, (text, asked) in enumerate(read.items(), 1):
         try:
-            strategies[text] = chain.build_strategy(name, processors, tokenizer)
+            strategies[text] = asked.build(tokenizer)
         except ValueError as error:
             raise type(error)(f"--with {number}, {text!r}: {error}") from error
     return strategies
@@ -183,8 +184,8 @@ def advise(read: Chosen) -> None:
     """Point out what cannot show a difference."""
     if len(read) == 1:
         note("there is one strategy only; --with sample would add the model's own distribution")
-    for number, (name, processors) in enumerate(read.values(), 1):
-        if name == "greedy" and processors and not chain.changes_greedy(processors):
+    for number, asked in enumerate(read.values(), 1):
+        if asked.is_idle:
             note(f"{number}: greedy decoding always takes the likeliest id, which these options do not change")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from decoding import Tokenizer
+from decoding import Found, Tokenizer
 from decoding.explain import explain, share
 from decoding.legible import columns, padded, printable, token_name
 from decoding.trace import Stage, StepTrace
-from decoding.wording import ordinal, percent
+from decoding.tree_text import LEGEND, tree_lines
+from decoding.wording import counted, ordinal, percent
 from scripts.console import FIXED, held_together
 from scripts.paint import Paint
 
@@ -32,6 +33,25 @@ def explanation(trace: StepTrace, number: int, tokenizer: Tokenizer, paint: Pain
         lines.append(paint.dim(f"  no processors; {model.kept:,} ids, entropy {model.entropy:.2f} nats"))
     for id in trace.rivals(rivals):
         lines += _wrapped(str(explain(trace, id, name)), name(id), paint)
+    return "\n".join(lines)
+
+
+def search_report(found: Found, tokenizer: Tokenizer, paint: Paint) -> str:
+    """What a search considered and what it cost, at most 80 columns wide: the tree, where there is one."""
+
+    def name(id: int) -> str:
+        return token_name(tokenizer, id)
+
+    asked = f"{counted(found.evaluations, 'distribution')} of a next id"
+    texts = counted(len(found.candidates), "text")
+    lines = [paint.bold("search") + f"  {texts} found with {asked}, best score {found.candidates[0].score:.4f}"]
+    if found.bound is not None:
+        lines.append(f"  nothing that it left out scores above {found.bound:.4f}")
+    if found.tree is not None:
+        lines.append(paint.dim(LEGEND))
+        for line in tree_lines(found.tree, name, _WIDTH):
+            shown = printable(line.text)
+            lines.append(paint.bold(shown) if line.leads else paint.dim(shown) if line.fate == "pruned" else shown)
     return "\n".join(lines)
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a clone, from any folder
 
-from scripts import chain, command
+from scripts import chain, command, strategies
 from scripts.command import Parser, run_command
 from scripts.options import add_model, add_texts, build_draw, load_model, read_prompt, stops
 
@@ -43,23 +43,29 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
     decoding = parser.add_argument_group("decoding")
     decoding.add_argument(
-        "--strategy", default="greedy", choices=list(chain.STRATEGIES), help="how ids are chosen; default: greedy"
+        "--strategy",
+        default="greedy",
+        choices=list(strategies.STRATEGIES),
+        metavar="NAME",
+        help=f"how ids are chosen: {', '.join(strategies.STRATEGIES)}; default: greedy",
     )
     add_texts(decoding, num_samples=1)
+    strategies.add_settings(parser)
     chain.add_processors(parser)
 
     output = parser.add_argument_group("output")
     forms = {
         "--json": "print one JSON object a sample, on a line of its own",
         "--show-probabilities": "print each step's best candidates",
-        "--explain": "print what each processor did in each step, and why",
+        "--show-candidates": "print all texts that a search found, with their scores",
+        "--explain": "print what each processor did in each step, and why, and what a search considered",
         "--list": "print all strategies and processors with rule and paper, and nothing else",
     }
     for form, help in forms.items():
         output.add_argument(form, action="store_true", help=help)
     output.add_argument("--quiet", action="store_true", help="print the new text only, and no notes")
 
-    options = parser.parse_args(chain.with_negative_values(arguments))
+    options = parser.parse_args(strategies.with_negative_values(arguments))
     chosen = [form for form in forms if getattr(options, form.removeprefix("--").replace("-", "_"))]
     if len(chosen) > 1:
         parser.error(f"{' and '.join(chosen)} are different forms of output; choose one")
@@ -93,11 +99,11 @@ def run(options: argparse.Namespace) -> int:
     if options.quiet:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from decoding import Tokenizer
-    from scripts.answer import JsonPrinter, Request, TablePrinter, TextPrinter, answer
+    from scripts.answer import CandidatesPrinter, JsonPrinter, Request, TablePrinter, TextPrinter, answer
 
     tokenizer = Tokenizer()
     request = Request(
-        strategy=chain.build_strategy(options.strategy, options.processors, tokenizer),
+        strategy=strategies.asked(options).build(tokenizer),
         draw=build_draw(options),
         seed=options.seed,
         max_new_tokens=options.max_new_tokens,
@@ -116,6 +122,8 @@ def run(options: argparse.Namespace) -> int:
         printer = JsonPrinter(model)
     elif options.show_probabilities:
         printer = TablePrinter(request, tokenizer, quiet=options.quiet)
+    elif options.show_candidates:
+        printer = CandidatesPrinter(request, quiet=options.quiet)
     elif options.explain:
         from scripts.answer import ExplainPrinter
 
@@ -148,17 +156,16 @@ def summary(texts: list[Text], request: Request, model: GPT2, seconds: float) ->
 
 
 def draws(strategy: Strategy) -> bool:
-    """Whether it makes random choices: greedy decoding only where a processor does."""
-    from decoding import Greedy
-
-    return not isinstance(strategy, Greedy) or any(processor.purpose is not None for processor in strategy.processors)
+    """Whether it makes random choices: itself, or a processor."""
+    of_its_own = {option.cls for option in strategies.STRATEGIES.values() if option.draws}
+    processors = getattr(strategy, "processors", ())
+    return type(strategy).__name__ in of_its_own or any(one.purpose is not None for one in processors)
 
 
 def expects_sampling(options: argparse.Namespace, strategy: Strategy) -> bool:
     """Whether greedy decoding was asked for with options that change nothing about it."""
-    idle = bool(options.processors) and not chain.changes_greedy(options.processors)
     same = options.num_samples > 1 and not draws(strategy)
-    return options.strategy == "greedy" and (idle or same)
+    return strategies.asked(options).is_idle or (options.strategy == "greedy" and same)
 
 
 def main(arguments: Sequence[str]) -> int:

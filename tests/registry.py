@@ -17,6 +17,7 @@ from decoding import (
     XTC,
     BanSequences,
     BanWords,
+    BeamSearch,
     DynamicTemperature,
     EpsilonCutoff,
     EtaCutoff,
@@ -225,6 +226,13 @@ STRATEGIES = [
     StrategyExample(Sample(TopP(0.6))),
     *(StrategyExample(Sample(*chain)) for chain in COMBINATIONS),
     *(StrategyExample(Sample(*chain), shift_invariant=False) for chain in SHIFT_VARIANT),
+    StrategyExample(BeamSearch(), deterministic=True),
+    StrategyExample(BeamSearch(beams=1), deterministic=True),
+    StrategyExample(BeamSearch(Temperature(0.7), TopK(3), beams=2, length_penalty=0.7), deterministic=True),
+    StrategyExample(BeamSearch(NoRepeatNGram(2), beams=3, stopping="first"), deterministic=True),
+    StrategyExample(
+        BeamSearch(TopK(3), Mirostat(1.0, 0.3), beams=3, length_penalty=-0.5, stopping="exhaust"), deterministic=True
+    ),
 ]
 
 

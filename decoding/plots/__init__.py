@@ -19,6 +19,7 @@ from .frequencies import frequencies
 from .next_token import next_token_bars
 from .picture import Picture
 from .texts import text_by_probability, text_by_rank
+from .trees import search_tree
 
 __all__ = [
     "Picture",
@@ -29,6 +30,7 @@ __all__ = [
     "lines",
     "next_token_bars",
     "nucleus_curve",
+    "search_tree",
     "text_by_probability",
     "text_by_rank",
 ]

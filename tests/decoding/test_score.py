@@ -31,6 +31,7 @@ from decoding import (
     generate_ids,
     score,
 )
+from decoding.strategies.processed import Stepwise
 from gpt2 import GPT2
 from tests.decoding.models import SMALL, SMALL_PROMPT, SMALL_STEPS, small_law
 from tests.registry import CHAINS, COMBINATIONS, STRATEGIES
@@ -38,7 +39,8 @@ from tests.registry import CHAINS, COMBINATIONS, STRATEGIES
 THE_FILE: Any = importlib.import_module("decoding.score")  # the package calls its function by the same name
 
 V, EOS = SMALL.n_vocab, 2
-EVERY_STRATEGY = list(dict.fromkeys([*(Sample(*chain) for chain in CHAINS), *(one.strategy for one in STRATEGIES)]))
+STEPWISE = [one.strategy for one in STRATEGIES if isinstance(one.strategy, Stepwise)]
+EVERY_STRATEGY = list(dict.fromkeys([*(Sample(*chain) for chain in CHAINS), *STEPWISE]))
 
 
 # -- against the law --------------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from decoding import (
     Force,
     Greedy,
     LogitBias,
-    MinP,
     Mirostat,
     PLess,
     PresencePenalty,
@@ -27,7 +26,6 @@ from decoding import (
     RepetitionPenalty,
     Sample,
     Suppress,
-    Temperature,
     Tokenizer,
     TopK,
     TopP,
@@ -36,18 +34,13 @@ from scripts import generate as program
 from scripts.chain import (
     BY_FLAG,
     OPTIONS,
-    STRATEGIES,
     Option,
     add_processors,
     build_processor,
-    build_strategy,
     changes_greedy,
     field_names,
-    read_strategy,
-    with_negative_values,
 )
-from tests.registry import STRATEGIES as EXAMPLES
-from tests.registry import missing, strategy_classes
+from scripts.strategies import Asked, read_strategy, with_negative_values
 
 
 def read(*arguments: str) -> list[tuple[str, str]]:
@@ -77,19 +70,14 @@ def test_every_processor_has_an_option() -> None:
         assert processors_without([other for other in OPTIONS if other is not option]) == {option.cls}
 
 
-def test_every_strategy_that_takes_nothing_but_processors_has_a_name() -> None:
-    named = [getattr(decoding, cls)() for cls in STRATEGIES.values()]
-    assert missing(strategy_classes(), named) == missing(strategy_classes(), [example.strategy for example in EXAMPLES])
-
-
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.flag)
 def test_the_example_of_every_option_builds_its_processor(option: Option, tokenizer: Tokenizer) -> None:
     arguments = [f"--{option.flag}", option.example] if option.values else [f"--{option.flag}"]
     processor = built(tokenizer, *arguments)
     assert type(processor) is getattr(decoding, option.cls)
     written = f"sample {shlex.join(arguments)}"
-    assert build_strategy(*read_strategy(written), tokenizer) == Sample(processor)
-    assert build_strategy(*read_strategy(written.replace("sample", "greedy")), tokenizer) == Greedy(processor)
+    assert read_strategy(written).build(tokenizer) == Sample(processor)
+    assert read_strategy(written.replace("sample", "greedy")).build(tokenizer) == Greedy(processor)
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.flag)
@@ -107,7 +95,7 @@ def test_the_syntax_of_every_option_names_its_parameters(option: Option) -> None
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.flag)
 def test_what_keeps_the_favourite_changes_no_greedy_text(option: Option, tokenizer: Tokenizer, storybook: Any) -> None:
     if option.keeps_favourite:
-        strategy = build_strategy("greedy", [(option.flag, option.example)], tokenizer)
+        strategy = Asked("greedy", ((option.flag, option.example),)).build(tokenizer)
         ids = [
             decoding.generate(storybook, tokenizer, "Once upon", one, max_new_tokens=4, seed=1).ids
             for one in (Greedy(), strategy)
@@ -244,49 +232,6 @@ def test_every_option_refuses_nonsense_in_one_line(
 def test_what_the_class_refuses_is_its_own_sentence(tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match=r"^top-p is a probability mass, above 0 and at most 1; got 1\.5$"):
         build_processor("top-p", "1.5", tokenizer)
-
-
-# -- a strategy in one text -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "strategy"),
-    [
-        ("greedy", Greedy()),
-        (" sample ", Sample()),
-        ("sample --top-p 0.9 --temperature 1.5", Sample(TopP(0.9), Temperature(1.5))),
-        ("sample --temperature=1.5 --top-p 0.9", Sample(Temperature(1.5), TopP(0.9))),
-        ("greedy --presence-penalty -0.5 --min-p 0.1", Greedy(PresencePenalty(-0.5), MinP(0.1))),
-        ("""sample --suppress '262," a"'""", Sample(Suppress([262, 257]))),
-        (r"sample --suppress '\n'", Sample(Suppress([198]))),
-        (r"sample --suppress \n", Sample(Suppress([198]))),  # as generate.py reads it behind one quotation
-        (r"sample --dry 0.8,breakers=\n:", Sample(build_processor("dry", r"0.8,breakers=\n:", Tokenizer()))),
-    ],
-)
-def test_a_strategy_in_one_text(text: str, strategy: object, tokenizer: Tokenizer) -> None:
-    assert build_strategy(*read_strategy(text), tokenizer) == strategy
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "it begins with a strategy, greedy or sample"),
-        ("psychic --top-p 0.9", "it begins with a strategy, greedy or sample"),
-        ("--top-p 0.9", "it begins with a strategy, greedy or sample"),
-        ("--help", "it begins with a strategy, greedy or sample"),
-        ("sample --help", "unrecognized arguments: --help"),
-        ("sample --top-q 0.9", "unrecognized arguments: --top-q 0.9"),
-        ("sample --top 0.9", "unrecognized arguments: --top 0.9"),  # no abbreviations
-        ("sample greedy", "unrecognized arguments: greedy"),
-        ("sample --top-k 5 # 3", "unrecognized arguments: # 3"),  # nothing is a comment
-        ("sample --seed 3", "unrecognized arguments: --seed 3"),
-        ("sample --top-p", "argument --top-p: expected one argument"),
-        ("sample --top-p '0.9", "No closing quotation"),
-    ],
-)
-def test_a_text_that_is_no_strategy(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=f"^{words}"):
-        read_strategy(text)
 
 
 def test_the_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -344,7 +344,7 @@ def test_ctrl_c_loses_nothing_that_was_finished(
     ("options", "words"),
     [
         ([], 'there is nothing to compare: give strategies, such as --with sample --with "sample --top-k 5"'),
-        (["--with", "psychic"], "--with 1, 'psychic': it begins with a strategy, greedy or sample"),
+        (["--with", "psychic"], "--with 1, 'psychic': it begins with a strategy: greedy, sample"),
         (["--with", "sample", "--with", "sample --top-q 1"], "--with 2, 'sample --top-q 1': unrecognized arguments"),
         (["--with", "sample --top-p"], "--with 1, 'sample --top-p': argument --top-p: expected one argument"),
         (["--with", "sample --stop '"], '--with 1, "sample --stop \'": No closing quotation'),
@@ -422,7 +422,9 @@ def test_what_only_the_model_can_tell_is_one_sentence(
 
 
 def generation(ids: list[int], text: str, finish_reason: Any = "length") -> Generation:
-    return Generation([1], 0, ids, [-1.0] * len(ids), [-1.0] * len(ids), finish_reason, 0, Trace(), "p", text)
+    return Generation(
+        [1], 0, ids, [-1.0] * len(ids), [-1.0] * len(ids), finish_reason, 0, Trace(), prompt="p", text=text
+    )
 
 
 def test_a_text_is_parted_at_its_tokens(tokenizer: Tokenizer) -> None:

@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 
 from decoding import Greedy, Multinomial, Sample, Strategy, Temperature, Tokenizer, TopK, TopP, generate
 from gpt2 import GPT2, PUBLISHED
-from scripts import chain
 from scripts import generate as program
+from scripts import strategies
+from scripts.chain import unescape
 from tests.conftest import ROOT
 from tests.hub import children, stand_in
 
@@ -69,7 +70,7 @@ def test_quiet_prints_the_new_text_only(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def built(options: argparse.Namespace) -> Strategy:
-    return chain.build_strategy(options.strategy, options.processors, Tokenizer())
+    return strategies.asked(options).build(Tokenizer())
 
 
 def test_processors_act_in_the_order_in_which_they_are_written() -> None:  # law 4
@@ -113,7 +114,7 @@ def test_several_samples_follow_one_another(
 def test_stop_ends_before_the_text_and_understands_newlines(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(PROMPT, "--stop", "girl", "--quiet") == 0
     assert capsys.readouterr().out == ", there was a little \n"
-    assert chain.unescape(r"a\nb\tc\\n") == "a\nb\tc\\n"
+    assert unescape(r"a\nb\tc\\n") == "a\nb\tc\\n"
     assert run("The end.", "--strategy", "sample", "--seed", "3", "--stop", "\\n", "--quiet") == 0
     assert "\n" not in capsys.readouterr().out.removesuffix("\n")
 

@@ -1,0 +1,127 @@
+"""Strategies and their settings as they are written on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+
+import pytest
+
+import decoding
+from decoding import BeamSearch, Greedy, MinP, PresencePenalty, Sample, Suppress, Temperature, Tokenizer, TopK, TopP
+from scripts import generate as program
+from scripts.chain import build_processor
+from scripts.command import UsageError
+from scripts.strategies import BY_FLAG, SETTINGS, STRATEGIES, Asked, Setting, add_settings, read_strategy
+from tests.registry import strategy_classes
+
+# -- completeness -----------------------------------------------------------------------------------------------------
+
+
+def test_every_strategy_has_a_name() -> None:
+    classes = [getattr(decoding, option.cls) for option in STRATEGIES.values()]
+    assert set(classes) == strategy_classes() and len(set(classes)) == len(classes)
+
+
+def test_every_parameter_of_a_strategy_has_a_setting_and_every_setting_a_strategy() -> None:
+    for option in STRATEGIES.values():
+        assert set(option.settings.values()) == set(getattr(decoding, option.cls)._defaults())
+    assert {flag for option in STRATEGIES.values() for flag in option.settings} == set(BY_FLAG)
+    assert len(BY_FLAG) == len(SETTINGS)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.flag)
+def test_the_example_of_every_setting_can_be_used(setting: Setting, tokenizer: Tokenizer) -> None:
+    for name, option in STRATEGIES.items():
+        asked = Asked(name, settings=((setting.flag, setting.example),))
+        if setting.flag in option.settings:
+            text = f"{name} --{setting.flag} {shlex.quote(setting.example)}"
+            assert read_strategy(text) == asked
+            assert type(asked.build(tokenizer)) is getattr(decoding, option.cls)
+        else:
+            with pytest.raises(UsageError, match=f"^--{setting.flag} belongs to .*; the strategy here is {name}$"):
+                asked.build(tokenizer)
+
+
+def test_the_help_says_whose_each_setting_is(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser(prog="x")
+    add_settings(parser)
+    parser.print_help()
+    shown = " ".join(capsys.readouterr().out.split())
+    for setting in SETTINGS:
+        whose = ", ".join(name for name, option in STRATEGIES.items() if setting.flag in option.settings)
+        assert f"--{setting.flag} {setting.metavar}" in shown and f"({whose})" in shown
+
+
+# -- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--strategy", "psychic"], 2, "invalid choice: 'psychic'"),
+        (
+            ["--strategy", "beam", "--beams", "x"],
+            2,
+            "--beams: 'x' is not a whole number; it is written --beams N",
+        ),
+        (["--strategy", "beam", "--beams", "0"], 1, "beams is a number of hypotheses, at least 1; got 0"),
+        (["--strategy", "beam", "--beams", "2", "--beams", "3"], 2, "--beams is given twice"),
+        (["--strategy", "beam", "--stopping", "never"], 2, "'never' is none of optimal, first, exhaust"),
+        (["--beams", "2"], 2, "--beams belongs to beam"),
+        (["--strategy", "beam", "--xtc", "0.1,0.5"], 1, "BeamSearch compares texts by their probability"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        assert program.main(["hi", "--model", "storybook", *arguments]) == code
+    except SystemExit as exit:
+        assert exit.code == code
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1 and said in output.err and "Traceback" not in output.err
+
+
+# -- a strategy in one text -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "strategy"),
+    [
+        ("greedy", Greedy()),
+        (" sample ", Sample()),
+        ("sample --top-p 0.9 --temperature 1.5", Sample(TopP(0.9), Temperature(1.5))),
+        ("sample --temperature=1.5 --top-p 0.9", Sample(Temperature(1.5), TopP(0.9))),
+        ("greedy --presence-penalty -0.5 --min-p 0.1", Greedy(PresencePenalty(-0.5), MinP(0.1))),
+        ("""sample --suppress '262," a"'""", Sample(Suppress([262, 257]))),
+        ("beam", BeamSearch()),
+        ("beam --beams 3 --top-k 5 --length-penalty -0.5", BeamSearch(TopK(5), beams=3, length_penalty=-0.5)),
+        ("beam --stopping=first", BeamSearch(stopping="first")),
+        (r"sample --suppress '\n'", Sample(Suppress([198]))),
+        (r"sample --suppress \n", Sample(Suppress([198]))),  # as generate.py reads it behind one quotation
+        (r"sample --dry 0.8,breakers=\n:", Sample(build_processor("dry", r"0.8,breakers=\n:", Tokenizer()))),
+    ],
+)
+def test_a_strategy_in_one_text(text: str, strategy: object, tokenizer: Tokenizer) -> None:
+    assert read_strategy(text).build(tokenizer) == strategy
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "it begins with a strategy: greedy, sample, "),
+        ("psychic --top-p 0.9", "it begins with a strategy: greedy, sample, "),
+        ("--top-p 0.9", "it begins with a strategy: greedy, sample, "),
+        ("--help", "it begins with a strategy: greedy, sample, "),
+        ("sample --help", "unrecognized arguments: --help"),
+        ("sample --top-q 0.9", "unrecognized arguments: --top-q 0.9"),
+        ("sample --top 0.9", "unrecognized arguments: --top 0.9"),  # no abbreviations
+        ("sample greedy", "unrecognized arguments: greedy"),
+        ("sample --top-k 5 # 3", "unrecognized arguments: # 3"),  # nothing is a comment
+        ("sample --seed 3", "unrecognized arguments: --seed 3"),
+        ("sample --top-p", "argument --top-p: expected one argument"),
+        ("sample --top-p '0.9", "No closing quotation"),
+    ],
+)
+def test_a_text_that_is_no_strategy(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        read_strategy(text)
