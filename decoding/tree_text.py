@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from .legible import columns, cut, printable
+from .legible import columns, cut, printable, visible
 from .search_tree import Fate, SearchTree
 
 MARKS: dict[Fate, str] = {"won": ">", "finished": "=", "extended": " ", "abandoned": "~", "pruned": "x"}
@@ -52,7 +52,7 @@ def tree_lines(tree: SearchTree, name: Callable[[int], str], width: int = 80) ->
         branch = "" if len(children[0]) == 1 and end.parent == 0 else before + ("└ " if is_last else "├ ")
         note = f"  {end.note}" if end.note else ""
         head = f"{end.score:9.2f} {mark} {branch}"
-        text = run_name([name(id) for id in ids if id is not None])
+        text = run_name([visible(name(id)) for id in ids if id is not None])
         lines.append(TreeLine(head + cut(text, width - columns(head) - columns(note)) + note, end.fate, leads))
         deeper = before + ("  " if is_last else "│ ")
         last = children[run[-1]][-1:]

@@ -54,7 +54,7 @@ def search_tree(tree: SearchTree, names: Callable[[int], str], *, steps: int = 8
         notes = ["numbers are scores", "thick: the way to the text that won"]
         notes += ["what was pruned is left out"] if left_out else ["grey: pruned"]
         figure.supxlabel("   ·   ".join(notes), fontsize=SMALL)
-    return Picture(figure, _alt(tree, drawn, names, last), tree_text(tree, names))
+    return Picture(figure, _alt(tree, drawn, names, last, left_out), tree_text(tree, names))
 
 
 def _rows(tree: SearchTree, drawn: set[int]) -> dict[int, float]:
@@ -113,9 +113,10 @@ def _name(axes: Axes, node: Node, row: float, leads: bool, gone: bool, shown: st
     )
 
 
-def _alt(tree: SearchTree, drawn: list[int], names: Callable[[int], str], last: int) -> str:
-    counts = {fate: sum(tree[number].fate == fate for number in drawn) for fate in ("pruned", "finished", "won")}
-    alt = f"Search tree of {len(drawn) - 1} hypotheses in {last} steps, {counts['pruned']} of them pruned."
+def _alt(tree: SearchTree, drawn: list[int], names: Callable[[int], str], last: int, left_out: bool) -> str:
+    pruned = sum(tree[number].fate == "pruned" for number in drawn)
+    without = "what was pruned is left out" if left_out else f"{pruned} of them pruned"
+    alt = f"Search tree of {len(drawn) - 1} hypotheses in {last} steps, {without}."
     if tree.winner is not None:
         ids = tree.ids(tree.winner)
         text = run_name([visible(names(id)) for id in ids[:last]])

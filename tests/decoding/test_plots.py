@@ -18,7 +18,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from decoding import Processor, Temperature, Tokenizer, TopK, TopP
+from decoding import (
+    BeamSearch,
+    Processor,
+    SearchTree,
+    TableModel,
+    Temperature,
+    Tokenizer,
+    TopK,
+    TopP,
+    generate_ids,
+)
 from decoding.legible import columns, token_name
 from gpt2 import GPT2
 
@@ -67,7 +77,18 @@ def everything(plots: Any, words: list[str]) -> dict[str, Picture]:
         "heatmap": plots.heatmap(causal(9), rows=words, columns=words, title=words[5], alt="a", scale=words[0]),
         "lines": plots.lines([1, 2], {words[5]: [1, 2], "b": [2, 1]}, xlabel=words[0], ylabel=words[0], alt="a"),
         "bars": plots.bars(words, range(9), xlabel=words[5], title=words[0], alt="a"),
+        "search_tree": plots.search_tree(a_tree(), words.__getitem__),
+        "search_tree, larger": plots.search_tree(a_tree(beams=5, steps=12), words.__getitem__, steps=5),
     }
+
+
+def a_tree(beams: int = 2, steps: int = 3, eos_id: int | None = None) -> SearchTree:
+    """What beam search considered on a toy of nine ids."""
+    model = TableModel.random(9, 16, seed=4)
+    result = generate_ids(model, [[1]], BeamSearch(beams=beams), max_new_tokens=steps, eos_id=eos_id, trace=True)[0]
+    tree = result.trace.tree
+    assert tree is not None
+    return tree
 
 
 # What is drawn is the data.
@@ -221,6 +242,37 @@ def test_curves_go_through_their_values_also_over_several_lines(plots: Any) -> N
     shown = [tick.get_text() for axes in picture.figure.axes for tick in axes.get_xticklabels()]
     assert shown == tokens
     assert len(str(picture).split("\n")) == 101
+
+
+def test_every_hypothesis_is_drawn_at_its_step_with_its_score(plots: Any) -> None:
+    tree = a_tree(steps=4, eos_id=8)
+    axes = plots.search_tree(tree, WORDS.__getitem__).figure.axes[0]
+    drawn = {(text.xy[0], *text.get_text().split("\n")): text for text in axes.texts}
+    assert len(drawn) == len(tree) - 1
+    for number, node in enumerate(tree):
+        if node.id is None:
+            continue
+        mark = {"won": " ✓", "finished": " ▪"}.get(node.fate, "")
+        text = drawn[node.step, WORDS[node.id] + mark, f"{node.score:.2f}"]
+        leads = number in tree.way_to_the_winner()
+        assert (text.get_fontweight() == "bold") == leads
+        assert (text.get_color() != "#000000") == (node.fate == "pruned")
+    rows = sorted(text.xy[1] for text in axes.texts)
+    assert all(later - earlier >= 0.49 or later == earlier for earlier, later in pairwise(rows))
+    for one, other in pairwise(sorted(text.xy for text in axes.texts)):  # none covers another one
+        assert one[0] != other[0] or other[1] - one[1] >= 1
+
+
+def test_a_large_tree_is_drawn_without_what_was_pruned_and_a_larger_one_is_refused(plots: Any) -> None:
+    tree = a_tree(beams=5, steps=12)
+    picture = plots.search_tree(tree, WORDS.__getitem__, steps=8)
+    expected = sum(node.fate != "pruned" and 1 <= node.step <= 8 for node in tree)
+    assert len(picture.figure.axes[0].texts) == expected < sum(1 <= node.step <= 8 for node in tree)
+    assert "what was pruned is left out" in picture.figure._supxlabel.get_text() and "and on, score" in picture.alt
+    with pytest.raises(ValueError, match="hypotheses in 12 steps are too many for a picture; ask for fewer steps"):
+        plots.search_tree(a_tree(beams=9, steps=12), WORDS.__getitem__, steps=12)
+    with pytest.raises(ValueError, match="steps is a number of columns, at least 1; got 0"):
+        plots.search_tree(tree, WORDS.__getitem__, steps=0)
 
 
 def test_what_is_unknown_in_a_heat_map_stays_blank(plots: Any) -> None:
