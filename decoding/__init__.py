@@ -35,8 +35,22 @@ from .processors import (
     TypicalP,
 )
 from .score import Score, score
+from .search_error import search_errors
 from .search_tree import SearchTree
-from .strategies import BeamSearch, Greedy, Sample
+from .strategies import (
+    ArithmeticSampling,
+    BeamSearch,
+    BestOfN,
+    ConstrainedBeamSearch,
+    DiverseBeamSearch,
+    ExactSearch,
+    Greedy,
+    MajorityVote,
+    MinimumBayesRisk,
+    Sample,
+    StochasticBeamSearch,
+    TransformersBeamSearch,
+)
 from .tokenizer import Tokenizer
 from .toy import TableModel
 from .trace import StepTrace, Trace
@@ -45,15 +59,20 @@ from .uncached import Uncached
 __all__ = [
     "DRY",
     "XTC",
+    "ArithmeticSampling",
     "BanSequences",
     "BanWords",
     "BeamSearch",
+    "BestOfN",
     "Chance",
     "Comparison",
+    "ConstrainedBeamSearch",
+    "DiverseBeamSearch",
     "DynamicTemperature",
     "Enumerate",
     "EpsilonCutoff",
     "EtaCutoff",
+    "ExactSearch",
     "Force",
     "Found",
     "FrequencyPenalty",
@@ -66,8 +85,10 @@ __all__ = [
     "LanguageModel",
     "Limits",
     "LogitBias",
+    "MajorityVote",
     "MinNewTokens",
     "MinP",
+    "MinimumBayesRisk",
     "Mirostat",
     "Multinomial",
     "NoRepeatNGram",
@@ -85,6 +106,7 @@ __all__ = [
     "Session",
     "Step",
     "StepTrace",
+    "StochasticBeamSearch",
     "Strategy",
     "Suppress",
     "TableModel",
@@ -97,6 +119,7 @@ __all__ = [
     "TopNSigma",
     "TopP",
     "Trace",
+    "TransformersBeamSearch",
     "TypicalP",
     "Uncached",
     "compare",
@@ -104,5 +127,6 @@ __all__ = [
     "generate_ids",
     "law",
     "score",
+    "search_errors",
     "stream",
 ]

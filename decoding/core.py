@@ -205,9 +205,7 @@ class Processor:
         items: Sequence[Field[Any]] = fields(self) if is_dataclass(self) else ()
         for item in items:
             value = getattr(self, item.name)
-            shown = _written(value)
-            if len(shown) > _LONG and isinstance(value, Sized):
-                shown = f"<{len(value)} values>"
+            shown = written(value)
             if item.repr and item.default is MISSING:
                 arguments.append(shown)
             elif item.repr and value != item.default:
@@ -227,14 +225,19 @@ class Processor:
         return "it is not one of the ids that stay"
 
 
-def _written(value: object) -> str:
-    """As `repr`, but a collection in the brackets that one writes."""
+def written(value: object) -> str:
+    """A parameter as one writes it: as `repr`, but a collection in square brackets, and a long one only counted."""
+    shown = _bracketed(value)
+    return f"<{len(value)} values>" if len(shown) > _LONG and isinstance(value, Sized) else shown
+
+
+def _bracketed(value: object) -> str:
     if isinstance(value, Real) and hasattr(value, "item"):  # of numpy
         value = value.item()
     if isinstance(value, (tuple, frozenset)):
         members = sorted(value) if isinstance(value, frozenset) else value
-        return f"[{', '.join(map(_written, members))}]"
-    return repr(value)
+        return f"[{', '.join(map(_bracketed, members))}]"
+    return str(getattr(value, "__name__", repr(value)))  # functions have a name
 
 
 def widen(logits: Tensor) -> Tensor:
@@ -317,7 +320,7 @@ class Hypothesis(NamedTuple):
 class Found(NamedTuple):
     """What a search found for one row besides its text."""
 
-    candidates: tuple[Hypothesis, ...]  # best first; the first is the row's text
+    candidates: tuple[Hypothesis, ...]  # best first, or as the strategy says; the first is the row's text
     evaluations: int  # how many distributions of a next id it asked the model for
     bound: float | None = None  # nothing that was left out has a higher score; None where the search cannot tell
     tree: SearchTree | None = None  # all that it considered, where a trace is asked for

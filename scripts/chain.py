@@ -270,6 +270,11 @@ def _text(item: str) -> str:
     return unescape(item[1:-1] if re.fullmatch(_QUOTED, item, re.DOTALL) else item, '",')
 
 
+def read_texts(value: str) -> list[str]:
+    """The texts between the commas."""
+    return [_text(item) for item in _items(value)]
+
+
 def read_float(item: str, tokenizer: Tokenizer) -> float:
     try:
         return float(item)

@@ -4,6 +4,7 @@
     generate.py "Once upon a time"
     generate.py "Once upon a time" --strategy sample --top-p 0.95
     generate.py "Once upon a time" --repetition-penalty 1.3 --explain
+    generate.py "Once upon a time" --strategy beam --beams 3 --show-candidates
     echo "Once upon a time" | generate.py --model storybook --quiet
     generate.py                   (asks for a prompt, again and again)
     generate.py --list            (all strategies and processors)

@@ -6,17 +6,26 @@ A setting belongs to the strategies that have a parameter for it; given with ano
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from scripts import chain
-from scripts.chain import UnreadableError, Written, add_processors, build_processor, read_float, read_int
+from scripts.chain import (
+    UnreadableError,
+    Written,
+    add_processors,
+    build_processor,
+    read_float,
+    read_int,
+    read_texts,
+)
 from scripts.command import UsageError
 
 if TYPE_CHECKING:
-    from decoding import Strategy, Tokenizer
+    from decoding import Hypothesis, Strategy, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -25,30 +34,74 @@ class StrategyOption:
 
     cls        the class in `decoding`
     settings   the flags that it takes -> its parameters that they are for
+    needs      the flag of those that it cannot do without
     draws      whether it makes random choices of its own
     """
 
     cls: str
     settings: dict[str, str] = field(default_factory=dict)
+    needs: str = ""
     draws: bool = False
 
+
+_BEAMS = {"beams": "beams", "length-penalty": "length_penalty"}
 
 STRATEGIES = {  # as one writes them
     "greedy": StrategyOption("Greedy"),
     "sample": StrategyOption("Sample", draws=True),
-    "beam": StrategyOption(
-        "BeamSearch", {"beams": "beams", "length-penalty": "length_penalty", "stopping": "stopping"}
+    "beam": StrategyOption("BeamSearch", {**_BEAMS, "stopping": "stopping"}),
+    "diverse-beam": StrategyOption("DiverseBeamSearch", {**_BEAMS, "groups": "groups", "diversity-penalty": "penalty"}),
+    "constrained-beam": StrategyOption("ConstrainedBeamSearch", {"contain": "phrases", **_BEAMS}, needs="contain"),
+    "transformers-beam": StrategyOption(
+        "TransformersBeamSearch", {**_BEAMS, "early-stopping": "early_stopping", "texts": "candidates"}
     ),
+    "exact": StrategyOption("ExactSearch", {"length-penalty": "length_penalty", "budget": "budget"}),
+    "stochastic-beam": StrategyOption("StochasticBeamSearch", {"texts": "k"}, draws=True),
+    "arithmetic": StrategyOption("ArithmeticSampling", {"texts": "n"}, draws=True),
+    "best-of-n": StrategyOption("BestOfN", {"texts": "n", "reward": "reward"}, draws=True),
+    "minimum-bayes-risk": StrategyOption("MinimumBayesRisk", {"texts": "n"}, draws=True),
+    "majority-vote": StrategyOption("MajorityVote", {"texts": "n", "answer": "answer"}, draws=True),
 }
 
 
-def _choice(*values: str) -> Callable[[str, Tokenizer], str]:
-    def read(text: str, tokenizer: Tokenizer) -> str:
+def _choice(values: Mapping[str, object]) -> Callable[[str, Tokenizer], object]:
+    def read(text: str, tokenizer: Tokenizer) -> object:
         if text not in values:
             raise UnreadableError(f"{text!r} is none of {', '.join(values)}")
-        return text
+        return values[text]
 
     return read
+
+
+def _forms(text: str, tokenizer: Tokenizer) -> list[list[list[int]]]:
+    """For each word all ways of writing it."""
+    from decoding.strategies.constrained_beam import forms_of
+
+    words = read_texts(text)
+    if not all(word.strip() for word in words):
+        raise UnreadableError("a word is missing")
+    return [forms_of(word, tokenizer) for word in words]
+
+
+def _reward(text: str, tokenizer: Tokenizer) -> object:
+    from decoding.strategies.best_of_n import mean_model_logprob, sum_model_logprob
+
+    return _choice({"mean": mean_model_logprob, "sum": sum_model_logprob})(text, tokenizer)
+
+
+def _answer(text: str, tokenizer: Tokenizer) -> Callable[[Hypothesis], str | None]:
+    """The last match of a regular expression, or its first group; None where nothing matches."""
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise UnreadableError(f"{text!r} is no regular expression: {error}") from error
+
+    def answer(hypothesis: Hypothesis) -> str | None:
+        *_, last = [None, *pattern.finditer(tokenizer.decode(hypothesis.ids, skip_special_tokens=True))]
+        return None if last is None else last[1 if pattern.groups else 0]
+
+    answer.__name__ = repr(text)  # so that the strategy prints as it was written
+    return answer
 
 
 @dataclass(frozen=True)
@@ -77,13 +130,51 @@ SETTINGS = [
         "divide log-probabilities by the length to the power of A: above 0 favours longer texts",
         read_float,
     ),
+    Setting("groups", "N", "5", "how many groups the beams are divided into; default: 5", read_int),
+    Setting(
+        "diversity-penalty",
+        "X",
+        "0.5",
+        "what an id costs for each earlier group that chose it; default: 0.5",
+        read_float,
+    ),
+    Setting(
+        "contain",
+        "WORD,...",
+        "cat,dog",
+        "words that the text has to have, with a capital or without",
+        _forms,
+    ),
     Setting(
         "stopping",
         "WHEN",
         "first",
         "when beam search ends: optimal (the default: as soon as nothing can change), first (with the first text that "
         "ends) or exhaust",
-        _choice("optimal", "first", "exhaust"),
+        _choice({name: name for name in ("optimal", "first", "exhaust")}),
+    ),
+    Setting(
+        "early-stopping",
+        "WHEN",
+        "yes",
+        "when that beam search ends: no (the default: when a guess says so), yes (with the first N texts) or never",
+        _choice({"no": False, "yes": True, "never": "never"}),
+    ),
+    Setting("budget", "N", "1000", "the most distributions that are asked for; default: no limit", read_int),
+    Setting("texts", "N", "4", "how many texts are found or drawn, of which one is taken", read_int),
+    Setting(
+        "reward",
+        "NAME",
+        "mean",
+        "what is best: the mean (the default) or the sum of the model's log-probabilities",
+        _reward,
+    ),
+    Setting(
+        "answer",
+        "REGEX",
+        r"\d+",
+        "what of a text is its answer: the last match, or its first group; default: the whole text",
+        _answer,
     ),
 ]
 
@@ -115,6 +206,10 @@ class Asked:
                 raise UsageError(f"--{flag} is given twice")
             arguments[option.settings[flag]] = _read(flag, value, tokenizer)
         cls: Callable[..., Strategy] = getattr(decoding, option.cls)
+        if option.needs and option.settings[option.needs] not in arguments:
+            missing = BY_FLAG[option.needs]
+            written = f"--{missing.flag} {missing.metavar}, such as --{missing.flag} {missing.example}"
+            raise UsageError(f"{self.name} needs {written}")
         return cls(*(build_processor(flag, value, tokenizer) for flag, value in self.processors), **arguments)
 
     @property

@@ -15,16 +15,23 @@ import decoding.strategies
 from decoding import (
     DRY,
     XTC,
+    ArithmeticSampling,
     BanSequences,
     BanWords,
     BeamSearch,
+    BestOfN,
+    ConstrainedBeamSearch,
+    DiverseBeamSearch,
     DynamicTemperature,
     EpsilonCutoff,
     EtaCutoff,
+    ExactSearch,
     Force,
     FrequencyPenalty,
     Greedy,
     LogitBias,
+    MajorityVote,
+    MinimumBayesRisk,
     MinNewTokens,
     MinP,
     Mirostat,
@@ -35,6 +42,7 @@ from decoding import (
     QuadraticSmoothing,
     RepetitionPenalty,
     Sample,
+    StochasticBeamSearch,
     Strategy,
     Suppress,
     TailFree,
@@ -45,6 +53,7 @@ from decoding import (
     TopK,
     TopNSigma,
     TopP,
+    TransformersBeamSearch,
     TypicalP,
 )
 
@@ -233,17 +242,34 @@ STRATEGIES = [
     StrategyExample(
         BeamSearch(TopK(3), Mirostat(1.0, 0.3), beams=3, length_penalty=-0.5, stopping="exhaust"), deterministic=True
     ),
+    StrategyExample(TransformersBeamSearch(), deterministic=True),
+    StrategyExample(TransformersBeamSearch(TopK(3), beams=3, early_stopping=True, candidates=2), deterministic=True),
+    StrategyExample(DiverseBeamSearch(groups=2, beams=4), deterministic=True),
+    StrategyExample(DiverseBeamSearch(NoRepeatNGram(2), groups=3, beams=3, length_penalty=1.0), deterministic=True),
+    StrategyExample(ConstrainedBeamSearch(phrases=[[7], [2, 2]]), deterministic=True),
+    StrategyExample(ConstrainedBeamSearch(Temperature(0.7), phrases=[[[7], [8]]], beams=3), deterministic=True),
+    StrategyExample(StochasticBeamSearch(k=3)),
+    StrategyExample(StochasticBeamSearch(Temperature(0.7), TopK(3), k=1)),
+    StrategyExample(ArithmeticSampling(n=3)),
+    StrategyExample(ArithmeticSampling(TopP(0.8), Mirostat(1.0, 0.3), n=2)),
+    StrategyExample(ExactSearch(TopK(3), budget=30), deterministic=True),
+    StrategyExample(ExactSearch(Mirostat(0.5, 0.3), length_penalty=0.5, budget=10), deterministic=True),
+    StrategyExample(BestOfN(n=3)),
+    StrategyExample(BestOfN(XTC(0.2, 0.4), n=2)),
+    StrategyExample(MinimumBayesRisk(TopK(3), n=3)),
+    StrategyExample(MajorityVote(TopK(2), n=3)),
 ]
 
 
 def processor_classes() -> set[type]:
-    """Every processor that the package defines, exported or not. Those that tests make up do not count."""
+    """Every processor that the package defines, exported or not. Private ones and those of tests do not count."""
     found: set[type] = set()
     waiting: list[type] = [Processor]
     while waiting:
         subclasses: list[type] = waiting.pop().__subclasses__()
         waiting += subclasses
-        found |= {cls for cls in subclasses if cls.__module__.split(".")[0] == "decoding"}
+        ours = (cls for cls in subclasses if cls.__module__.split(".")[0] == "decoding")
+        found |= {cls for cls in ours if not cls.__name__.startswith("_")}
     return found
 
 

@@ -14,6 +14,7 @@ from .frontier import (
     best_first,
     last_steps,
     new_tree,
+    search_rows,
     shared_beginning,
     steps_of,
 )
@@ -38,7 +39,7 @@ class BeamSearch(Search):
 
     Width 1 without a length penalty is greedy decoding. A wider beam need not find a likelier text, and none promises
     the likeliest: `ExactSearch` does. Ids are given out as soon as all hypotheses that can still win agree on them. A
-    hypothesis to which processors leave no id goes; a row that has no other is an error.
+    hypothesis to which processors leave no id goes; a row that has neither another nor a text is an error.
     Raises ValueError for parameters out of range, and for processors that draw.
     Lowerre 1976, "The Harpy Speech Recognition System"; Huang, Zhao & Ma 2018, "When to Finish? Optimal Beam Search for
     Neural Text Generation", arXiv:1809.00069.
@@ -62,18 +63,7 @@ class BeamSearch(Search):
         frontier = Frontier(model, prompts, limits, self.processors, chance)
         yield from frontier.full_rows()
         rows = {hypothesis.row: _Row(self, hypothesis.row, frontier) for hypothesis in frontier.hypotheses}
-        while frontier.hypotheses:
-            expansion = frontier.expand()  # (H, V)
-            parents: list[int] = []
-            going: list[Partial] = []
-            for number, places in frontier.rows():
-                row = rows[number]
-                row.extend(expansion, places)
-                yield from row.news()
-                if not row.ended:
-                    parents += row.parents
-                    going += row.going
-            frontier.advance(parents, going)
+        yield from search_rows(frontier, rows)
 
 
 def check_beams(beams: int) -> None:
@@ -156,6 +146,8 @@ class _Row:
             else:
                 self.finished.append(Finished(child.finished(reason, self._score(child.total, parent)), child))
         self.finished = sorted(self.finished, key=lambda one: one.order)[:beams]
+        if self.finished:
+            self.frontier.answered.add(self.number)
 
     def _score(self, total: float, parent: Partial) -> float:
         return length_adjusted(total, len(parent.ids) + 1, self.search.length_penalty)
@@ -194,5 +186,6 @@ class _Row:
             for one in self.going:
                 self.tree[one.node].fate = "abandoned"
             self.tree[winner.path.node].fate = "won"
+        self.going, self.parents = [], []
         found = Found(tuple(one.text for one in self.finished), self.evaluations, tree=self.tree)
         yield from last_steps(winner.path, self.given, found)

@@ -78,7 +78,7 @@ class ConstrainedBeamSearch(Search):
         lists = isinstance(words, Collection) and not isinstance(words, str)
         if not lists or not all(isinstance(word, str) and word.strip() for word in words):
             raise ValueError(f"words that a text has to have are a list of texts, none of them empty; got {words!r}")
-        phrases = [[tokenizer.encode(form) for form in _forms(word.strip())] for word in words]
+        phrases = [forms_of(word, tokenizer) for word in words]
         return cls(*processors, phrases=phrases, beams=beams, length_penalty=length_penalty)
 
     def run(
@@ -114,8 +114,10 @@ class ConstrainedBeamSearch(Search):
             )
 
 
-def _forms(word: str) -> list[str]:
-    return [space + form for form in (word, word[0].upper() + word[1:]) for space in (" ", "")]
+def forms_of(word: str, tokenizer: Tokenizer) -> list[list[int]]:
+    """The ids of a word as given and with a capital, each with a space before it and without."""
+    word = word.strip()
+    return [tokenizer.encode(space + form) for form in (word, word[:1].upper() + word[1:]) for space in (" ", "")]
 
 
 class _Option(NamedTuple):

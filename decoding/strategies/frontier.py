@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from ..core import (
 )
 from ..search_tree import SearchTree
 from ..trace import StepTrace, record
-from .processed import Stage, blame, process
+from .processed import Fault, Stage, blame, process
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,15 @@ class Expansion(NamedTuple):
     logprobs: Tensor  # (H, V) float64: after the processors, renormalised; -inf throughout where they left nothing
     stages: list[Stage]
     before: Prefix
+
+    @classmethod
+    def of(cls, stages: list[Stage], before: Prefix) -> Expansion:
+        """What the stages left of the model's distributions."""
+        model_logprobs = stages[0].logits.double().log_softmax(dim=-1)  # (H, V)
+        logprobs = model_logprobs
+        if stages[-1].logits is not stages[0].logits:
+            logprobs = stages[-1].logits.double().log_softmax(dim=-1)
+        return cls(model_logprobs, logprobs, stages, before)
 
     def child(self, h: int, id: int, parent: Partial, node: int, *, traced: bool) -> Partial:
         """Hypothesis number h with one more id."""
@@ -99,6 +108,7 @@ class Frontier:
         samples = list(range(limits.num_samples)) * len(prompts)  # (R,)
         self.prompt_lengths = [len(prompts[owner]) for owner in owners]  # (R,)
         self.full = [row for row in range(len(owners)) if self.finish_reason(row, ())]  # these have no room at all
+        self.answered: set[int] = set()  # rows that have a text already: all their hypotheses may come to nothing
         going = [row for row in range(len(owners)) if row not in self.full]
         self.hypotheses = [Partial(row) for row in going]
 
@@ -137,29 +147,33 @@ class Frontier:
     def expand(self) -> Expansion:
         """Ask the model and the processors what may follow. Raises ValueError where logits are not numbers."""
         stages, self._states = process(self._logits, self._prefix, self.processors, self._states, self.chance)
-        model_logprobs = stages[0].logits.double().log_softmax(dim=-1)  # (H, V)
-        logprobs = model_logprobs
-        if stages[-1].logits is not stages[0].logits:
-            logprobs = stages[-1].logits.double().log_softmax(dim=-1)
-        fault = blame(stages)
-        if fault is not None:
-            logprobs = self._pruned(stages, logprobs)
-        return Expansion(model_logprobs, logprobs, stages, self._prefix)
+        expansion = Expansion.of(stages, self._prefix)
+        if blame(stages) is not None:
+            return expansion._replace(logprobs=self._pruned(stages, expansion.logprobs))
+        return expansion
 
     def _pruned(self, stages: list[Stage], logprobs: Tensor) -> Tensor:
         """Hypotheses that processors left without an id have no children. A row that has no other is an error."""
         for row, places in self.rows():
-            faults = [blame([Stage(one.processor, one.logits[h : h + 1]) for one in stages]) for h in places]
+            faults = [self.fault(stages, h) for h in places]
             broken = next((fault for fault in faults if fault and not fault.emptied), None)
-            if broken or all(faults):
+            if broken or (all(faults) and row not in self.answered):
                 fault = broken or faults[0]
                 assert fault is not None
-                prompt, sample = divmod(row, self.limits.num_samples)
-                step = len(self.hypotheses[places[0]].ids)
-                raise ValueError(f"{fault.sentence} (prompt {prompt}, sample {sample}, step {step})")
+                raise self.error(fault, row)
             empty = [h for h, fault in zip(places, faults, strict=True) if fault]
             logprobs = logprobs.index_fill(0, torch.tensor(empty, device=logprobs.device), -torch.inf)
         return logprobs
+
+    def fault(self, stages: Sequence[Stage], h: int) -> Fault | None:
+        """Why hypothesis number h has no distribution; None where it has one."""
+        return blame([Stage(one.processor, one.logits[h : h + 1]) for one in stages])
+
+    def error(self, fault: Fault, row: int) -> ValueError:
+        """What to raise where a row cannot do without a hypothesis that has no distribution."""
+        prompt, sample = divmod(row, self.limits.num_samples)
+        step = next(len(one.ids) for one in self.hypotheses if one.row == row)
+        return ValueError(f"{fault.sentence} (prompt {prompt}, sample {sample}, step {step})")
 
     def advance(self, parents: Sequence[int], children: Sequence[Partial]) -> None:
         """Go on with these children of the hypotheses numbered `parents`; all others are dropped."""
@@ -173,6 +187,40 @@ class Frontier:
         places, ids = places.to(self._prefix.ids.device), ids.to(self._prefix.ids.device)
         self._prefix = self._prefix.select(places).append(ids)
         self._states = [tuple(part[places.to(part.device)] for part in state) for state in self._states]
+
+
+class RowSearch(Protocol):
+    """The search for one row's text, step by step.
+
+    going     the hypotheses that go on; none where the row has ended
+    parents   the places in the batch of those that they extend
+    """
+
+    going: list[Partial]
+    parents: list[int]
+
+    def extend(self, expansion: Expansion, places: Sequence[int]) -> None:
+        """Take what may follow the row's hypotheses, which have these places, and decide what goes on."""
+        ...
+
+    def news(self) -> Iterator[Step]:
+        """The ids that are certain since; where the row has ended, all that are left."""
+        ...
+
+
+def search_rows(frontier: Frontier, rows: Mapping[int, RowSearch]) -> Iterator[Step]:
+    """The loop of a search whose rows, by number, all take a step at once, until none goes on."""
+    while frontier.hypotheses:
+        expansion = frontier.expand()  # (H, V)
+        parents: list[int] = []
+        going: list[Partial] = []
+        for number, places in frontier.rows():
+            row = rows[number]
+            row.extend(expansion, places)
+            yield from row.news()
+            parents += row.parents
+            going += row.going
+        frontier.advance(parents, going)
 
 
 def best_first(totals: Tensor, n: int) -> Iterator[tuple[int, int]]:

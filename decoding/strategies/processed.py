@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..core import Chance, LanguageModel, Limits, Prefix, Processor, State, Step
+from ..core import Chance, LanguageModel, Limits, Prefix, Processor, State, Step, written
 
 
 class ProcessedStrategy:
@@ -45,7 +45,7 @@ class ProcessedStrategy:
     def __repr__(self) -> str:
         """As one writes it: BeamSearch(TopP(0.9), beams=3). What has its default is left out."""
         given = {name: value for name, value in self.settings().items() if value != self._defaults()[name]}
-        named = [f"{name}={getattr(value, '__name__', repr(value))}" for name, value in given.items()]
+        named = [f"{name}={written(value)}" for name, value in given.items()]
         return f"{type(self).__name__}({', '.join([*map(repr, self.processors), *named])})"
 
     def _identity(self) -> tuple[object, ...]:

@@ -8,7 +8,26 @@ import shlex
 import pytest
 
 import decoding
-from decoding import BeamSearch, Greedy, MinP, PresencePenalty, Sample, Suppress, Temperature, Tokenizer, TopK, TopP
+from decoding import (
+    BeamSearch,
+    BestOfN,
+    ConstrainedBeamSearch,
+    DiverseBeamSearch,
+    Greedy,
+    Hypothesis,
+    MajorityVote,
+    MinP,
+    PresencePenalty,
+    Sample,
+    StochasticBeamSearch,
+    Suppress,
+    Temperature,
+    Tokenizer,
+    TopK,
+    TopP,
+    TransformersBeamSearch,
+)
+from decoding.strategies.best_of_n import sum_model_logprob
 from scripts import generate as program
 from scripts.chain import build_processor
 from scripts.command import UsageError
@@ -25,7 +44,8 @@ def test_every_strategy_has_a_name() -> None:
 
 def test_every_parameter_of_a_strategy_has_a_setting_and_every_setting_a_strategy() -> None:
     for option in STRATEGIES.values():
-        assert set(option.settings.values()) == set(getattr(decoding, option.cls)._defaults())
+        parameters = set(getattr(decoding, option.cls)._defaults())
+        assert set(option.settings.values()) == parameters - {"utility"}  # a function of two texts has no name here
     assert {flag for option in STRATEGIES.values() for flag in option.settings} == set(BY_FLAG)
     assert len(BY_FLAG) == len(SETTINGS)
 
@@ -33,9 +53,12 @@ def test_every_parameter_of_a_strategy_has_a_setting_and_every_setting_a_strateg
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.flag)
 def test_the_example_of_every_setting_can_be_used(setting: Setting, tokenizer: Tokenizer) -> None:
     for name, option in STRATEGIES.items():
-        asked = Asked(name, settings=((setting.flag, setting.example),))
+        needed = {setting.flag: setting.example} | (
+            {option.needs: BY_FLAG[option.needs].example} if option.needs else {}
+        )
+        asked = Asked(name, settings=tuple(needed.items()))
         if setting.flag in option.settings:
-            text = f"{name} --{setting.flag} {shlex.quote(setting.example)}"
+            text = " ".join([name, *(f"--{flag} {shlex.quote(example)}" for flag, example in needed.items())])
             assert read_strategy(text) == asked
             assert type(asked.build(tokenizer)) is getattr(decoding, option.cls)
         else:
@@ -50,7 +73,20 @@ def test_the_help_says_whose_each_setting_is(capsys: pytest.CaptureFixture[str])
     shown = " ".join(capsys.readouterr().out.split())
     for setting in SETTINGS:
         whose = ", ".join(name for name, option in STRATEGIES.items() if setting.flag in option.settings)
+        shown = shown.replace("- ", "-")  # argparse breaks lines at hyphens
         assert f"--{setting.flag} {setting.metavar}" in shown and f"({whose})" in shown
+
+
+def test_the_answer_of_a_text_is_the_last_match(tokenizer: Tokenizer) -> None:
+    def votes(written: str, text: str) -> object:
+        strategy = read_strategy(f"majority-vote --answer {shlex.quote(written)}").build(tokenizer)
+        assert isinstance(strategy, MajorityVote) and written in repr(strategy)
+        ids = (*tokenizer.encode(text), tokenizer.eos_id)
+        return strategy.answer(Hypothesis(ids, (), (), "eos", 0.0))
+
+    assert votes("[0-9]+", "first 1, then 12") == "12"
+    assert votes("is ([0-9]+)", "it is 3, or 4") == "3"
+    assert votes("[0-9]+", "none") is None
 
 
 # -- mistakes ---------------------------------------------------------------------------------------------------------
@@ -69,6 +105,11 @@ def test_the_help_says_whose_each_setting_is(capsys: pytest.CaptureFixture[str])
         (["--strategy", "beam", "--beams", "2", "--beams", "3"], 2, "--beams is given twice"),
         (["--strategy", "beam", "--stopping", "never"], 2, "'never' is none of optimal, first, exhaust"),
         (["--beams", "2"], 2, "--beams belongs to beam"),
+        (["--strategy", "constrained-beam"], 2, "constrained-beam needs --contain WORD,..., such as --contain cat,dog"),
+        (["--strategy", "constrained-beam", "--contain", "a,"], 2, "--contain: a word is missing; it is written"),
+        (["--strategy", "majority-vote", "--answer", "("], 2, "--answer: '(' is no regular expression: missing )"),
+        (["--strategy", "best-of-n", "--reward", "beauty"], 2, "--reward: 'beauty' is none of mean, sum"),
+        (["--strategy", "stochastic-beam", "--texts", "0"], 1, "k is a number of texts, at least 1; got 0"),
         (["--strategy", "beam", "--xtc", "0.1,0.5"], 1, "BeamSearch compares texts by their probability"),
     ],
 )
@@ -96,6 +137,11 @@ def test_a_mistake_is_one_line(arguments: list[str], code: int, said: str, capsy
         ("beam", BeamSearch()),
         ("beam --beams 3 --top-k 5 --length-penalty -0.5", BeamSearch(TopK(5), beams=3, length_penalty=-0.5)),
         ("beam --stopping=first", BeamSearch(stopping="first")),
+        ("diverse-beam --beams 6 --groups 3 --diversity-penalty 1", DiverseBeamSearch(beams=6, groups=3, penalty=1.0)),
+        ("transformers-beam --texts 2 --early-stopping yes", TransformersBeamSearch(candidates=2, early_stopping=True)),
+        ("stochastic-beam --texts 3 --top-k 9", StochasticBeamSearch(TopK(9), k=3)),
+        ("best-of-n --reward sum --texts 3", BestOfN(n=3, reward=sum_model_logprob)),
+        ("constrained-beam --contain cat", ConstrainedBeamSearch.of_words(["cat"], Tokenizer())),
         (r"sample --suppress '\n'", Sample(Suppress([198]))),
         (r"sample --suppress \n", Sample(Suppress([198]))),  # as generate.py reads it behind one quotation
         (r"sample --dry 0.8,breakers=\n:", Sample(build_processor("dry", r"0.8,breakers=\n:", Tokenizer()))),
