@@ -108,8 +108,14 @@ class Session:
             raise ValueError(f"rows must be a list of numbers from 0 to {R - 1}; got {rows.tolist()}")
         if torch.equal(rows, torch.arange(R)):
             return
+        filled = int(self.lengths.max())
         self.lengths = self.lengths[rows]
-        self._cache = cache.index_select(2, rows.to(cache.device))
+        if len(rows) == R:  # beams change parents, at every step: only what changes is copied, and in place
+            changed = (rows != torch.arange(R)).nonzero()[:, 0]
+            old, new = rows[changed].to(cache.device), changed.to(cache.device)
+            cache[:, :, new, :, :filled] = cache[:, :, old, :, :filled]
+        else:
+            self._cache = cache.index_select(2, rows.to(cache.device))
 
     def rewind(self, lengths: Tensor) -> None:
         """Shorten row r to its first lengths[r] ids; lengths (R,) int64, none above the present one."""

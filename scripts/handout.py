@@ -12,7 +12,14 @@ from .notebooks import ROOT, read_source, student_copy, written
 FOLDER = "logits_to_text"  # what the archive unpacks to
 _WHEN = (2026, 1, 1, 0, 0, 0)  # the same archive each time
 _WHOLE = ["gpt2", "decoding", "notebooks/checks"]
-_FILES = ["notebooks/weights.py", "scripts/in_venv.py", "requirements.txt", "pyproject.toml", "LICENSE"]
+_FILES = [
+    "notebooks/weights.py",
+    "facts/published.json",
+    "scripts/in_venv.py",
+    "requirements.txt",
+    "pyproject.toml",
+    "LICENSE",
+]
 _KINDS = {".py", ".json", ".bpe", ".safetensors", ".md"}
 _LINK = re.compile(r"\[([^\]]*)\]\((\d\d_\w+\.ipynb)\)")  # to another notebook, which may not be in the set
 

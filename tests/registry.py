@@ -262,14 +262,13 @@ STRATEGIES = [
 
 
 def processor_classes() -> set[type]:
-    """Every processor that the package defines, exported or not. Private ones and those of tests do not count."""
+    """Every processor of `decoding.processors`, exported or not. Those that tests make up do not count."""
     found: set[type] = set()
     waiting: list[type] = [Processor]
     while waiting:
         subclasses: list[type] = waiting.pop().__subclasses__()
         waiting += subclasses
-        ours = (cls for cls in subclasses if cls.__module__.split(".")[0] == "decoding")
-        found |= {cls for cls in ours if not cls.__name__.startswith("_")}
+        found |= {cls for cls in subclasses if cls.__module__.startswith("decoding.processors.")}
     return found
 
 

@@ -38,14 +38,14 @@ RUNNERS: dict[str, Runner] = {
     "sample": writing.sample,
     "greedy_retokenised": writing.greedy_retokenised,
     "greedy_per_beam": writing.greedy_per_beam,
+    "beam": writing.beam,
+    "beam_expand": writing.beam_expand,
+    "exhaustive_tree": writing.exhaustive_tree,
 }
 
 # What facts wait for, in words; a name that is missing here stands for itself.
 _WORDS = {
-    "beam": "beam search",
-    "beam_expand": "beam search, step by step",
     "constrained_beam": "constrained beam search",
-    "exhaustive_tree": "exhaustive search",
     "contrastive": "contrastive search",
     "guidance": "classifier-free guidance",
     "hf_watermark": "the watermark of transformers",

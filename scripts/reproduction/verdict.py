@@ -52,6 +52,8 @@ def compare(fact: Fact, got: dict[str, Any], *, float64: bool = False) -> list[C
 def _exact(expected: Any, found: Any, rule: dict[str, Any]) -> bool:
     if rule.get("any_of"):
         return found in expected
+    if "on" in rule:  # of each of several only this
+        return [one[rule["on"]] for one in expected] == [one[rule["on"]] for one in found]
     return bool(expected == found)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,6 +17,7 @@ from decoding import (
     MinP,
     Multinomial,
     NoRepeatNGram,
+    Prefix,
     Processor,
     RepetitionPenalty,
     Sample,
@@ -27,6 +29,7 @@ from decoding import (
     score,
 )
 from decoding.generate import Draw, GeneratedIds
+from decoding.strategies.transformers_beam import TransformersBeamSearch
 from gpt2 import GPT2
 
 from .bench import Bench, Waits
@@ -55,7 +58,7 @@ def processors(fact: Fact) -> list[Processor]:
     return [PROCESSORS[settings["name"]](settings, fact) for settings in fact.run.get("processors", [])]
 
 
-# -- greedy and sampled texts -----------------------------------------------------------------------------------------
+# -- greedy, sampled and searched texts -------------------------------------------------------------------------------
 
 
 def greedy(fact: Fact, bench: Bench) -> Got:
@@ -73,6 +76,20 @@ def sample(fact: Fact, bench: Bench) -> Got:
     if draw["recipe"] == "multinomial":
         return _texts(fact, bench, strategy, Multinomial, draw["seed"])
     return _sorted_top_k(fact, bench)
+
+
+def beam(fact: Fact, bench: Bench) -> Got:
+    """As transformers searches; or as a course does, which looks at `expand_k` ids behind each beam."""
+    if "expand_k" in fact.run:
+        return _beams_of_a_course(fact, bench)
+    search = TransformersBeamSearch(
+        *processors(fact),
+        beams=fact.run["num_beams"],
+        length_penalty=fact.run["length_penalty"],
+        early_stopping=fact.run["early_stopping"],
+        candidates=fact.run["num_return_sequences"],
+    )
+    return _texts(fact, bench, search, Gumbel, ANY_SEED)
 
 
 def _texts(fact: Fact, bench: Bench, strategy: Strategy, draw: Draw, seed: int) -> Got:
@@ -96,7 +113,7 @@ def _texts(fact: Fact, bench: Bench, strategy: Strategy, draw: Draw, seed: int) 
 
 
 def _about_text(fact: Fact, bench: Bench, model: GPT2, written: GeneratedIds) -> Got:
-    whole = written.prompt_ids + written.ids
+    begin, whole = len(written.prompt_ids), written.prompt_ids + written.ids
     new_text = bench.tokenizer.decode(written.ids, skip_special_tokens=True)
     got: Got = {
         "new_ids": written.ids,
@@ -105,6 +122,7 @@ def _about_text(fact: Fact, bench: Bench, model: GPT2, written: GeneratedIds) ->
         "clean_text": new_text.replace("### Response:", "").strip(),
         "chosen_logprobs": written.model_logprobs,
         "sum_logprob_over_9": sum(written.model_logprobs) / 9,
+        "sequences": [_sequence(bench, whole[:begin], one.ids) for one in written.candidates],
     }
     probabilities = torch.tensor(written.model_logprobs, dtype=torch.float64).exp()
     got["chosen_probs"] = probabilities.tolist()
@@ -112,9 +130,13 @@ def _about_text(fact: Fact, bench: Bench, model: GPT2, written: GeneratedIds) ->
     if "chosen_logits" in fact.compare:
         with torch.no_grad():
             logits = model(torch.tensor([whole], device=model.device))[0]  # (T, V)
-        before = range(len(written.prompt_ids) - 1, len(whole) - 1)  # an id's logits stand at the position before it
+        before = range(begin - 1, len(whole) - 1)  # an id's logits stand at the position before it
         got["chosen_logits"] = [float(logits[position, id]) for position, id in zip(before, written.ids, strict=True)]
     return got
+
+
+def _sequence(bench: Bench, prompt_ids: list[int], new_ids: list[int]) -> Got:
+    return {"text": bench.tokenizer.decode(prompt_ids + new_ids, skip_special_tokens=True), "new_ids": new_ids}
 
 
 def greedy_per_beam(fact: Fact, bench: Bench) -> Got:
@@ -173,3 +195,95 @@ def _sorted_top_k(fact: Fact, bench: Bench) -> Got:
     begin = len(fact.prompt_ids)
     rows = [{"text": bench.tokenizer.decode(row), "new_ids": row[begin:]} for row in ids.tolist()]
     return {"sequences": rows}
+
+
+# -- searches that are not ours ---------------------------------------------------------------------------------------
+
+
+class _Beam(NamedTuple):
+    """A text, with the model's log-probability of its ids behind the prompt."""
+
+    ids: list[int]
+    logprob: float
+    parent: int  # the number of the beam that it extends
+
+
+class _Beams:
+    """Texts of one prompt, extended side by side."""
+
+    def __init__(self, model: GPT2, prompt_ids: list[int]) -> None:
+        self._session = model.open()
+        self._logits = self._session.extend(torch.tensor([prompt_ids]))[:, -1]  # (B, V)
+        self.beams = [_Beam(prompt_ids, 0.0, 0)]
+
+    def extended(self, k: int, no_repeat_ngram_size: int | None = None) -> list[_Beam]:
+        """Each by its k likeliest ids; by beam, then likeliest first. A ban removes ids and renormalises nothing."""
+        logprobs = self._logits.double().log_softmax(dim=-1)  # (B, V)
+        if no_repeat_ngram_size is not None:
+            prefix = Prefix.of([beam.ids for beam in self.beams], device=logprobs.device)
+            logprobs = NoRepeatNGram(no_repeat_ngram_size)(logprobs, prefix)
+        best = logprobs.topk(k, dim=-1)  # (B, k)
+        return [
+            _Beam([*beam.ids, id], beam.logprob + logprob, number)
+            for number, beam in enumerate(self.beams)
+            for id, logprob in zip(best.indices[number].tolist(), best.values[number].tolist(), strict=True)
+        ]
+
+    def go_on(self, beams: Sequence[_Beam]) -> None:
+        """Take these extensions as the new beams."""
+        self._session.select(torch.tensor([beam.parent for beam in beams]))
+        self._logits = self._session.extend(torch.tensor([beam.ids[-1:] for beam in beams]))[:, -1]  # (B, V)
+        self.beams = list(beams)
+
+
+def _likeliest(beams: Sequence[_Beam], n: int) -> list[_Beam]:
+    return sorted(beams, key=lambda beam: -beam.logprob)[:n]
+
+
+def _beams_of_a_course(fact: Fact, bench: Bench) -> Got:
+    """ARENA's search: of all extensions keep the likeliest `num_beams`; those of them that end are set aside.
+
+    It stops with the first that end, as many as are asked for. At the last step those that have not ended follow.
+    """
+    run, begin = fact.run, len(fact.prompt_ids)
+    (ban,) = run["processors"]
+    search = _Beams(bench.network(), fact.prompt_ids)
+    ended: list[_Beam] = []
+    for step in range(fact.max_new_tokens):
+        best = _likeliest(search.extended(run["expand_k"], ban["size"]), run["num_beams"])
+        ended += [beam for beam in best if beam.ids[-1] == run["eos_token_id"]]
+        going = [beam for beam in best if beam.ids[-1] != run["eos_token_id"]]
+        if len(ended) >= run["num_return_sequences"] or not going:
+            break
+        if step == fact.max_new_tokens - 1:
+            ended += going
+        else:
+            search.go_on(going)
+    found = ended[: run["num_return_sequences"]]
+    return {
+        "sequences": [_sequence(bench, beam.ids[:begin], beam.ids[begin:]) for beam in found],
+        "exp_mean_logprob": [math.exp(beam.logprob / (len(beam.ids) - begin)) for beam in found],
+    }
+
+
+def beam_expand(fact: Fact, bench: Bench) -> Got:
+    """One step of that search: the likeliest ids behind the prompt, each extended, and the best of what comes out."""
+    run, begin = fact.run, len(fact.prompt_ids)
+    search = _Beams(bench.network(), fact.prompt_ids)
+    search.go_on(search.extended(run["keep"]))  # as many begin as are kept; the ban is for what comes after
+    candidates = search.extended(run["expand_k"], run["no_repeat_ngram_size"])
+
+    def shown(beams: Sequence[_Beam]) -> list[Got]:
+        return [{"logprob": beam.logprob, **_sequence(bench, beam.ids[:begin], beam.ids[begin:])} for beam in beams]
+
+    return {"candidates": shown(candidates), "kept": shown(_likeliest(candidates, run["keep"]))}
+
+
+def exhaustive_tree(fact: Fact, bench: Bench) -> Got:
+    """The likeliest leaf of a tree that nobody prunes. Its score is divided by the length of prompt and new ids."""
+    search = _Beams(bench.network(), fact.prompt_ids)
+    for _ in range(fact.run["depth"] - 1):
+        search.go_on(search.extended(fact.run["branching"]))
+    (best,) = _likeliest(search.extended(fact.run["branching"]), 1)
+    begin = len(fact.prompt_ids)
+    return {**_sequence(bench, best.ids[:begin], best.ids[begin:]), "score": best.logprob / len(best.ids)}

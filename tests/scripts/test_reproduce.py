@@ -12,7 +12,9 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +44,7 @@ from tests.hub.conftest import NOBODY, cache
 
 FIXTURES = (cache,)  # an empty cache, and a Hub that refuses connections
 FILES = ("published.json", "storybook.json")
+SEARCHES = ("beam", "beam_expand", "exhaustive_tree")
 ALL = [fact for file in FILES for fact in load(file)]
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -80,6 +83,12 @@ def candidates(**changes: Any) -> list[dict[str, Any]]:
         (["", "transformer."], "transformer.", {"mode": "exact", "any_of": True}, True),
         (["", "transformer."], "former.", {"mode": "exact", "any_of": True}, False),
         (["", "transformer."], "transformer.", {"mode": "exact"}, False),
+        # of each of several only what the rule names
+        (CANDIDATES, candidates(), {"mode": "exact"}, False),
+        (CANDIDATES, candidates(), {"mode": "exact", "on": "text"}, True),
+        (CANDIDATES, candidates(text="a kind"), {"mode": "exact", "on": "text"}, False),
+        (CANDIDATES, candidates()[:1], {"mode": "exact", "on": "text"}, False),
+        (CANDIDATES, candidates()[::-1], {"mode": "exact", "on": "text"}, False),
         # prefix: all that was expected, or its first n
         ([1, 2], [1, 2, 3], {"mode": "prefix"}, True),
         ([1, 2], [1, 3, 3], {"mode": "prefix"}, False),
@@ -243,7 +252,7 @@ def test_the_readme_says_how_many_facts_there_are() -> None:
 
 
 def test_rules_of_facts_are_known_and_belong_to_an_entry() -> None:
-    known = {"exact": {"any_of"}, "prefix": {"n"}, "allclose": {"atol", "rtol", "atol_float64", "exact"}}
+    known = {"exact": {"any_of", "on"}, "prefix": {"n"}, "allclose": {"atol", "rtol", "atol_float64", "exact"}}
     for fact in ALL:
         assert fact.compare, fact.id
         for key, rule in fact.compare.items():
@@ -354,7 +363,7 @@ def known(id: str) -> Fact:
 @pytest.mark.parametrize(
     ("id", "waits_for"),
     [
-        ("S-beam-2", "beam search, not built yet"),
+        ("A-hf-constrained-1", "constrained beam search, not built yet"),
         ("S-greedy-guidance", "classifier-free guidance, not built yet"),  # a processor that is missing
         ("A-hf-sample-seed0", "a CUDA device: --device cuda"),
         ("A-hf-flash-attn-0", "a CUDA device: --device cuda"),
@@ -373,7 +382,7 @@ def test_a_fact_waits_for_weights(tokenizer: Tokenizer) -> None:
         outcome = run(known(id), bench)
         assert outcome.verdict == "waits", id
         assert (outcome.waits_for, outcome.for_weights) == ("the weights of gpt2, which are out of reach", True)
-    assert run(known("A-tf-gpt2-beam2-0"), bench).for_weights is False  # they would not help
+    assert run(known("A-hf-constrained-1"), bench).for_weights is False  # they would not help
 
 
 def test_a_strategy_that_does_not_exist_needs_no_words(tokenizer: Tokenizer) -> None:
@@ -565,6 +574,101 @@ def test_the_generator_of_the_cpu_is_not_to_be_had_elsewhere(tokenizer: Tokenize
         model = Elsewhere(small_config())
     with pytest.raises(Waits, match="the CPU's generator: --device cpu"):
         writing.sample(known("S-sample-top_p"), Bench(tokenizer, model))
+
+
+# -- writing.py: searches, and loops that only look like them ---------------------------------------------------------
+
+
+def logprob_behind(model: GPT2, prompt: list[int], ids: list[int]) -> float:
+    """Computed without a cache."""
+    with torch.no_grad():
+        logprobs = model(torch.tensor([prompt + ids]))[0, len(prompt) - 1 : -1].double().log_softmax(dim=-1)
+    return float(logprobs.gather(-1, torch.tensor(ids)[:, None]).sum())
+
+
+def likeliest_after(model: GPT2, ids: list[int], k: int, banned: Collection[int] = ()) -> list[int]:
+    with torch.no_grad():
+        ranked = model(torch.tensor([ids]))[0, -1].argsort(descending=True).tolist()
+    return [id for id in ranked if id not in banned][:k]
+
+
+@pytest.mark.parametrize("fact", [fact for fact in ALL if fact.run["name"] in SEARCHES], ids=lambda fact: fact.id)
+def test_every_published_search_can_be_run(fact: Fact, storybook: GPT2, tokenizer: Tokenizer) -> None:
+    """On storybook, where something else comes out, and for a few ids: it computes all that it will compare."""
+    short = replace(fact, max_new_tokens=3, requires=())
+    outcome = run(short, Bench(tokenizer, storybook))
+    assert outcome.error == ""
+    assert [one.key for one in outcome.comparisons] == list(fact.compare)
+    if fact.model != "storybook":
+        assert not all(one.agrees for one in outcome.comparisons)
+
+
+def test_several_sequences_come_best_first(storybook: GPT2, tokenizer: Tokenizer) -> None:
+    fact = replace(known("S-beam-5-return-5"), max_new_tokens=6)
+    got = writing.beam(fact, Bench(tokenizer, storybook))
+    texts = got["sequences"]
+    assert len(texts) == len({one["text"] for one in texts}) == 5
+    assert (texts[0]["text"], texts[0]["new_ids"]) == (got["text"], got["new_ids"])
+
+
+def test_the_tree_that_nobody_prunes(storybook: GPT2, tokenizer: Tokenizer) -> None:
+    prompt = tokenizer.encode("The fox and the")
+    run = {"name": "exhaustive_tree", "branching": 2, "depth": 3}
+    got = writing.exhaustive_tree(a_fact(run=run, prompt_ids=prompt), Bench(tokenizer, storybook))
+    leaves: list[list[int]] = [[]]
+    for _ in range(3):
+        leaves = [[*leaf, id] for leaf in leaves for id in likeliest_after(storybook, prompt + leaf, 2)]
+    best = max(leaves, key=lambda leaf: logprob_behind(storybook, prompt, leaf))
+    assert got["new_ids"] == best
+    assert got["text"] == tokenizer.decode(prompt + best)
+    assert got["score"] == pytest.approx(logprob_behind(storybook, prompt, best) / (len(prompt) + 3), rel=1e-5)
+
+
+def test_beams_that_are_expanded_once(storybook: GPT2, tokenizer: Tokenizer) -> None:
+    prompt = tokenizer.encode("The cat saw the cat and")
+    run = {"name": "beam_expand", "expand_k": 3, "keep": 3, "no_repeat_ngram_size": 1}
+    got = writing.beam_expand(a_fact(run=run, prompt_ids=prompt), Bench(tokenizer, storybook))
+    pairs = [
+        [first, second]
+        for first in likeliest_after(storybook, prompt, 3)
+        for second in likeliest_after(storybook, [*prompt, first], 3, {*prompt, first})
+    ]
+    assert pairs != [
+        [a, b] for a in likeliest_after(storybook, prompt, 3) for b in likeliest_after(storybook, [*prompt, a], 3)
+    ]
+    scores = [logprob_behind(storybook, prompt, pair) for pair in pairs]
+    assert [one["new_ids"] for one in got["candidates"]] == pairs
+    assert [one["logprob"] for one in got["candidates"]] == pytest.approx(scores, rel=1e-5)
+    best = sorted(zip(scores, pairs, strict=True), reverse=True)[:3]
+    assert [one["new_ids"] for one in got["kept"]] == [pair for _, pair in best]
+
+
+@pytest.mark.parametrize("n_wanted", [1, 4])
+def test_the_search_of_a_course(n_wanted: int, storybook: GPT2, tokenizer: Tokenizer) -> None:
+    """It ends with the first texts that end, one here; four do not, so that those follow which have not ended."""
+    prompt = tokenizer.encode("They lived happily ever")
+    run = {"name": "beam", "num_beams": 4, "expand_k": 4, "num_return_sequences": n_wanted, "eos_token_id": 50256}
+    run["processors"] = [{"name": "no_repeat_ngram", "size": 2}]
+    got = writing.beam(a_fact(run=run, prompt_ids=prompt, max_new_tokens=4), Bench(tokenizer, storybook))
+    beams: list[tuple[float, list[int]]] = [(0.0, [])]
+    ended: list[list[int]] = []
+    for step in range(4):
+        children = []
+        for _, ids in beams:
+            whole = prompt + ids
+            banned = {b for a, b in pairwise(whole) if a == whole[-1]}
+            children += [[*ids, id] for id in likeliest_after(storybook, whole, 4, banned)]
+        best = sorted(((logprob_behind(storybook, prompt, ids), ids) for ids in children), reverse=True)[:4]
+        ended += [ids for _, ids in best if ids[-1] == 50256]
+        beams = [(score, ids) for score, ids in best if ids[-1] != 50256]
+        if len(ended) >= n_wanted:
+            break
+        if step == 3:
+            ended += [ids for _, ids in beams]
+    assert 50256 in ended[0]
+    assert [one["new_ids"] for one in got["sequences"]] == ended[:n_wanted]
+    means = [math.exp(logprob_behind(storybook, prompt, ids) / len(ids)) for ids in ended[:n_wanted]]
+    assert got["exp_mean_logprob"] == pytest.approx(means, rel=1e-5)
 
 
 # -- tutorial.py: the line that is printed there ----------------------------------------------------------------------
@@ -886,7 +990,7 @@ def test_without_weights(child: Callable[..., subprocess.Popen[str]]) -> None:
     summary = f"\n{len(facts)} facts: {free} pass, 0 fail, {len(facts) - free} wait\n"
     assert "for the weights of gpt2, which are out of reach\n" in ran.out
     assert "wait  4 for --model gpt2-large, 3,247 MB\n" in ran.out
-    assert "for beam search, not built yet\n" in ran.out
+    assert "for constrained beam search, not built yet\n" in ran.out
     for advice in ("scripts/doctor.py", "scripts/prefetch.py", "GPT2_WEIGHTS or --model"):
         assert advice in ran.out[ran.out.index(summary) :]
     assert re.fullmatch(r"reproduce.py: the Hugging Face Hub cannot be reached for gpt2 .*\n", ran.err)
@@ -909,7 +1013,7 @@ def test_storybook(on_storybook: Ran) -> None:
 
 
 def test_json_tells_the_same(on_storybook: Ran) -> None:
-    some = ["E-*", "S-encode*", "S-greedy*", "S-beam-2", "S-forward-35", "S-forward-last", "S-file"]
+    some = ["E-*", "S-encode*", "S-greedy*", "S-beam-2-eos", "S-forward-35", "S-forward-last", "S-file"]
     ran = command("--model", "storybook", "--json", *(word for pattern in some for word in ("--only", pattern)))
     told = [json.loads(line) for line in ran.out.splitlines()]
     assert ran.code == 0
@@ -919,7 +1023,7 @@ def test_json_tells_the_same(on_storybook: Ran) -> None:
         id: verdict for id, verdict in on_storybook.verdicts.items() if id in {one["id"] for one in told}
     }
     by_id = {one["id"]: one for one in told}
-    assert by_id["S-beam-2"]["waits_for"] == "beam search, not built yet"
+    assert by_id["S-greedy-guidance"]["waits_for"] == "classifier-free guidance, not built yet"
     entries = {entry["key"]: entry for entry in by_id["S-forward-last"]["comparisons"]}
     assert entries["top_ids"]["got"] == entries["top_ids"]["expected"] == known("S-forward-last").expected["top_ids"]
     assert 0 <= entries["top_logits"]["deviation"] < entries["top_logits"]["allowed"] == 0.001
@@ -927,13 +1031,13 @@ def test_json_tells_the_same(on_storybook: Ran) -> None:
 
 
 def test_json_has_a_line_for_every_fact(cache: Path) -> None:
-    ran = command("--json", "--only", "C-*", "--only", "A-mlabonne*", "--only", "A-xl-*")
+    ran = command("--json", "--only", "C-*", "--only", "A-hf-c*", "--only", "A-xl-*")
     told = {(one := json.loads(line))["id"]: one for line in ran.out.splitlines()}
     assert ran.code == 3
-    patterns = ("C-", "A-mlabonne", "A-xl-")
+    patterns = ("C-", "A-hf-c", "A-xl-")
     assert told.keys() == {fact.id for fact in load("published.json") if fact.id.startswith(patterns)}
     assert told["A-xl-eiffel"]["waits_for"] == "--model gpt2-xl, 6,432 MB"
-    assert told["A-mlabonne-beam2"]["waits_for"] == "exhaustive search, not built yet"
+    assert told["A-hf-constrained-1"]["waits_for"] == "constrained beam search, not built yet"
     assert told["C-file-gpt2"]["waits_for"] == "the weights of gpt2, which are out of reach"
     assert (told["C-config-gpt2"]["verdict"], "waits_for" in told["C-config-gpt2"]) == ("pass", False)
 
@@ -1006,10 +1110,9 @@ def test_the_list(cache: Path) -> None:
     assert ran.code == 0
     lines = ran.out.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == [f.id for f in load("published.json")]
-    where = lines.index("A-tf-gpt2-beam2-0  gpt2, beam")
-    assert lines[where + 1] == "      waits for beam search, not built yet"
-    told = lines[where + 2].strip() + " " + lines[where + 3].strip()
-    assert f"source: {known('A-tf-gpt2-beam2-0').source}".startswith(told)
+    where = lines.index("A-hf-constrained-1  gpt2, constrained beam")
+    assert lines[where + 1] == "      waits for constrained beam search, not built yet"
+    assert lines[where + 2].strip() == f"source: {known('A-hf-constrained-1').source}"
     assert [line for line in lines if columns(line) > 80] == []
     some = command("--list", "--model", "storybook", "--only", "S-file")
     assert some.out.splitlines() == ["S-file  storybook, file hash", f"      source: {known('S-file').source}"]

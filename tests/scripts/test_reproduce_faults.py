@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -50,13 +51,14 @@ CACHED_IDS = {"S-greedy-eos", "S-sample-top_p-0.1", "S-sample-warm"}
 BATCH_IDS = {"S-greedy-batch-2", "S-greedy-repetition-penalty", "S-greedy-no-repeat-ngram", "S-greedy-bad-words"}
 PENALISED = {"S-greedy-repetition-penalty"}
 BANNED = {"S-greedy-no-repeat-ngram", "S-greedy-bad-words", "S-greedy-forced-eos"}
+SEARCHED = {"S-beam-5-ngram"}
 DRAWN = {"S-sample-all-three", "S-sample-min_p", "S-sample-epsilon_cutoff"}  # soft: with the numbers of a generator
 WEIGHTS = {"S-values-h.3.attn.c_proj"}
 ENCODINGS = {"S-encode-passage", "S-encode-odd"}
 FILES = {"S-config", "S-parameters", "S-tensors"}
 
 NUMBERS = ONE_ID | PASSES | LOSSES | PERPLEXITY | STEP | SCORES | BATCH_SCORES  # what the network gives, to some digits
-WRITTEN = CACHED_IDS | BATCH_IDS | PENALISED | BANNED | DRAWN  # ids only. They may outlive a small mistake
+WRITTEN = CACHED_IDS | BATCH_IDS | PENALISED | BANNED | DRAWN | SEARCHED  # ids only. They may outlive a small mistake
 IDS = UNCACHED_IDS | WRITTEN
 EVERYTHING = NUMBERS | IDS | WEIGHTS | ENCODINGS | FILES
 
@@ -158,6 +160,16 @@ def cache_not_extended(patch: pytest.MonkeyPatch, bench: Bench) -> None:
         return (k, v) if k.shape[2] == 1 else right(self, k, v)
 
     patch.setattr(LayerCache, "append", append)
+
+
+def cache_not_reordered(patch: pytest.MonkeyPatch, bench: Bench) -> None:
+    """Beams change parents, and their keys and values stay where they were."""
+    right = Session.select
+
+    def select(self: Session, rows: Tensor) -> None:
+        right(self, torch.arange(len(rows)) if len(rows) == len(self.lengths) else rows)
+
+    patch.setattr(Session, "select", select)
 
 
 # -- mistakes in what is done with logits -----------------------------------------------------------------------------
@@ -281,14 +293,15 @@ CASES = [
     Case(dropout_left_on, NUMBERS | IDS),
     Case(positions_off_by_one_in_steps, STEP | SCORES | BATCH_SCORES, may=WRITTEN),
     Case(cache_not_extended, STEP | SCORES | BATCH_SCORES | WRITTEN),
+    Case(cache_not_reordered, SEARCHED),
     Case(position_before_the_last, SCORES | BATCH_SCORES | WRITTEN),
-    Case(row_of_the_neighbour, BATCH_IDS | BATCH_SCORES),
+    Case(row_of_the_neighbour, BATCH_IDS | BATCH_SCORES | SEARCHED),
     Case(temperature_twice, {"S-sample-warm", "S-sample-all-three"}, may=DRAWN),
     Case(top_p_keeps_one_fewer, {"S-forward-probabilities"}, may=DRAWN),
     Case(top_p_keeps_one_more, {"S-forward-probabilities", "S-sample-top_p-0.1", "S-sample-warm"}, may=DRAWN),
     Case(min_p_in_powers_of_ten, {"S-sample-min_p"}),
     Case(penalty_the_wrong_way_round, PENALISED, may=DRAWN),
-    Case(n_grams_one_longer, {"S-greedy-no-repeat-ngram"}, may=DRAWN),
+    Case(n_grams_one_longer, {"S-greedy-no-repeat-ngram"} | SEARCHED, may=DRAWN),
     Case(single_ids_not_banned, {"S-greedy-bad-words"}, may=DRAWN),
     Case(forced_one_step_early, {"S-greedy-forced-eos"}, may=DRAWN),
     Case(loss_over_all_ids, {"S-forward-english"} | LOSSES | PERPLEXITY),
