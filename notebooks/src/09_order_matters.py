@@ -6,7 +6,7 @@
 #
 # **Time** 60 minutes · **Needs** notebooks [4](04_temperature_and_entropy.ipynb) and
 # [6](06_top_k_and_top_p.ipynb); [7](07_beyond_top_p.ipynb) and [8](08_penalties.ipynb) help, and what is needed
-# of them is said again in a sentence · **Next** the map, in the README of the notebooks
+# of them is said again in a sentence · **Next** [10. Beam search](10_beam_search.ipynb)
 #
 # A setting such as "temperature 1.5, top-k 50, top-p 0.8, min-p 0.05, repetition penalty 1.3" looks complete.
 # It is not. Each of the five acts on what the one before has left, and there are 120 ways to line them up. The

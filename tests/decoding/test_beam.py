@@ -128,8 +128,8 @@ def found(result: GeneratedIds) -> list[Text]:
 @pytest.mark.parametrize("eos_id", [None, 0])
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_at_full_width_it_finds_all_texts_in_order(alpha: float, eos_id: int | None) -> None:
-    """On 60 random models, half of them with ties: ids and scores, bit for bit."""
-    for seed in range(30):
+    """On 30 random models, half of them with ties: ids and scores, bit for bit."""
+    for seed in range(15):
         for parts in (None, 1):
             model = a_model(seed, parts)
             expected = all_texts(model, 4, eos_id, alpha)
@@ -142,8 +142,8 @@ def test_at_full_width_it_finds_all_texts_in_order(alpha: float, eos_id: int | N
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize("beams", [1, 2, 3, 5])
 def test_a_narrow_beam_keeps_to_its_rule(beams: int, alpha: float, eos_id: int | None) -> None:
-    """Against the plain version, on 40 random models, half of them with ties; and stopping early changes nothing."""
-    for seed in range(20):
+    """Against the plain version, on 20 random models, half of them with ties; and stopping early changes nothing."""
+    for seed in range(10):
         for parts in (None, 1):
             model = a_model(seed, parts)
             expected = plain_beam(model, 4, eos_id, alpha, beams)
@@ -204,7 +204,7 @@ def test_states_follow_their_hypotheses(monkeypatch: pytest.MonkeyPatch) -> None
                 texts.append(Text(-total, 4, ids))
         return sorted(texts)
 
-    models = [a_model(seed) for seed in range(12)]
+    models = [a_model(seed) for seed in range(4)]
     expected = [ranked(model) for model in models]
     strategy = BeamSearch(processor, beams=81)
     assert [found(search(model, strategy)) for model in models] == expected
@@ -242,7 +242,7 @@ def test_width_1_is_greedy() -> None:
 def test_a_wider_beam_need_not_find_a_likelier_text() -> None:
     """What is often said is false: on some models width 2 ends below greedy decoding, and width 3 below 2."""
     worse = set()
-    for seed in range(40):
+    for seed in (9, 36):  # of the first 40, these and 27
         scores = [search(a_model(seed, n_vocab=6, scale=1.0), BeamSearch(beams=beams), 8).score for beams in (1, 2, 3)]
         worse |= {beams for beams, (one, other) in enumerate(itertools.pairwise(scores), 2) if other < one}  # type: ignore[operator]
     assert worse == {2, 3}
@@ -305,7 +305,7 @@ def test_a_bound_that_is_none_loses_texts(
 
 def test_ids_are_given_out_as_soon_as_they_are_certain() -> None:
     """Together they are the text, the row ends with the last, and most are out long before the search ends."""
-    for seed in range(40):
+    for seed in range(12):
         model = a_model(seed)
         for alpha in ALPHAS:
             strategy = BeamSearch(beams=2, length_penalty=alpha)

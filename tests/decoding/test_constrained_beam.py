@@ -299,7 +299,7 @@ def test_edges() -> None:
         search(a_model(0), ConstrainedBeamSearch(phrases=[[7]]))
     one = ConstrainedBeamSearch(phrases=[[1, 2], [[0], [1]], [[2]]], beams=3)
     assert one.phrases == ((1, 2), ((0,), (1,)), (2,)) and one == ConstrainedBeamSearch(phrases=one.phrases, beams=3)
-    assert repr(one) == "ConstrainedBeamSearch(phrases=((1, 2), ((0,), (1,)), (2,)), beams=3)"
+    assert repr(one) == "ConstrainedBeamSearch(phrases=[[1, 2], [[0], [1]], [2]], beams=3)"
     assert hash(one) == hash(ConstrainedBeamSearch(phrases=one.phrases, beams=3))
     assert alternatives((1, 2)) == ((1, 2),) and alternatives(((0,), (1,))) == ((0,), (1,))
 
