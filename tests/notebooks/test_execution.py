@@ -6,55 +6,24 @@ whole numbers from 100 on to one per cent, because processors round differently.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .execution import NAMES, NOTEBOOKS, Executions, stored
+
 pytestmark = pytest.mark.notebooks
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-NAMES = sorted(path.stem for path in (NOTEBOOKS / "src").glob("[0-9]*.py"))
 named = pytest.mark.parametrize("name", NAMES)
 
 
-class Runs:
-    """Two kernels at a time execute what the tests will ask for."""
-
-    def __init__(self, pool: ThreadPoolExecutor, names: list[str]) -> None:
-        from scripts.notebooks import STUDENT_COPIES, read
-        from scripts.run_notebook import run
-
-        self.stored = {name: read(NOTEBOOKS / f"{name}.ipynb") for name in names}
-        self.worked: dict[str, Future[Any]] = {}
-        self.student: dict[str, Future[Any]] = {}
-        for name in names:
-            self.worked[name] = pool.submit(run, self.stored[name], NOTEBOOKS)
-            unsolved = read(STUDENT_COPIES / f"{name}.ipynb")
-            self.student[name] = pool.submit(run, unsolved, STUDENT_COPIES)
-
-
-@pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
-    asked = (getattr(item, "callspec", None) for item in request.session.items if item.module is request.module)
-    wanted = {callspec.params.get("name") for callspec in asked if callspec is not None}
-    pool = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4))
-    try:
-        yield Runs(pool, [name for name in NAMES if name in wanted])
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 @named
-def test_the_worked_copy_runs_and_every_check_passes(runs: Runs, name: str) -> None:
+def test_the_worked_copy_runs_and_every_check_passes(executions: Executions, name: str) -> None:
     from scripts.notebooks import exercises, read_source, text_outputs
     from scripts.run_notebook import errors
 
-    executed = runs.worked[name].result()
+    executed = executions.result(name, "worked")
     assert [errors(cell) for cell in executed.cells if errors(cell)] == []
     found = exercises(read_source(NOTEBOOKS / "src" / f"{name}.py"), name)
     passed = [text_outputs(cell) for cell in executed.cells if cell.source.startswith("check.")]
@@ -64,22 +33,24 @@ def test_the_worked_copy_runs_and_every_check_passes(runs: Runs, name: str) -> N
 
 
 @named
-def test_the_stored_outputs_are_what_the_code_prints(runs: Runs, name: str) -> None:
+def test_the_stored_outputs_are_what_the_code_prints(executions: Executions, name: str) -> None:
     from scripts.notebooks import tags_of, text_outputs
 
-    executed, stored = runs.worked[name].result(), runs.stored[name]
-    for old, new in zip(stored.cells, executed.cells, strict=True):
+    executed, old_copy = executions.result(name, "worked"), stored(name, "worked")
+    for old, new in zip(old_copy.cells, executed.cells, strict=True):
         if old.cell_type == "code" and not {"varies", "needs-weights"} & set(tags_of(old)):
             assert differences(text_outputs(old), text_outputs(new)) == [], f"cell {old.id}"
             assert pictures(old) == pictures(new), f"cell {old.id}"
 
 
 @named
-def test_the_student_copy_fails_where_nothing_is_written_yet_and_nowhere_else(runs: Runs, name: str) -> None:
+def test_the_student_copy_fails_where_nothing_is_written_yet_and_nowhere_else(
+    executions: Executions, name: str
+) -> None:
     from scripts.notebooks import exercises, read_source
     from scripts.run_notebook import errors
 
-    executed = runs.student[name].result()
+    executed = executions.result(name, "student")
     found = exercises(read_source(NOTEBOOKS / "src" / f"{name}.py"), name)
     failed = [(cell.source, errors(cell)) for cell in executed.cells if errors(cell)]
     assert failed == [
