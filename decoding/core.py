@@ -324,6 +324,7 @@ class Found(NamedTuple):
     evaluations: int  # how many distributions of a next id it asked the model for
     bound: float | None = None  # nothing that was left out has a higher score; None where the search cannot tell
     tree: SearchTree | None = None  # all that it considered, where a trace is asked for
+    kappa: float | None = None  # of a draw without replacement, see decoding.without_replacement
 
 
 class Step(NamedTuple):

@@ -25,7 +25,7 @@ class GeneratedIds:
     finish_reason        "eos", "stop" (a stop string), "length" (max_new_tokens) or "context" (the model's positions)
     seed                 what its random choices came from; the same seed gives the same ids again
     score                what a search ranked it by; None where nothing was searched for
-    candidates           all that the search found, best first, this one among them
+    candidates           all that the search found, best first or as the strategy says, this one among them
     search               what else it has to tell, such as a bound
     """
 

@@ -9,6 +9,7 @@ from .tokenizer import Tokenizer
 
 # what stands for characters that standard output lacks
 _PLAIN = {ord("…"): "...", ord("✓"): "+", ord("█"): "#"} | {ord(part): " " for part in "▏▎▍▌▋▊▉"}
+_PLAIN |= {ord("│"): "|", ord("├"): "|", ord("└"): "`"}
 
 
 def token_name(tokenizer: Tokenizer, id: int, width: int = 24) -> str:

@@ -14,6 +14,7 @@ from .generate import GeneratedIds, generate_ids
 from .strategies.beam import length_adjusted
 from .strategies.exact import ExactSearch
 from .strategies.processed import ProcessedStrategy
+from .strategies.transformers_beam import TransformersBeamSearch
 from .wording import counted, percent
 
 
@@ -140,11 +141,18 @@ def search_errors(
     named = _named(strategies)
     first = next(iter(named.values()))
     exact = ExactSearch(*first.processors) if exact is None else exact
+    if not isinstance(exact, ExactSearch):
+        raise ValueError(f"exact says what is best: ExactSearch(...), with a budget or without; got {exact!r}")
     for name, strategy in named.items():
         if strategy.processors != exact.processors:
             raise ValueError(
                 f"{name} and {exact!r} have different processors, and so different probabilities: give exact the same "
                 f"ones, in the same order"
+            )
+        if isinstance(strategy, TransformersBeamSearch) and strategy.processors:
+            raise ValueError(
+                f"in {name} processors act on log-probabilities, so that its texts have other probabilities than those "
+                f"of {exact!r}: without processors they can be compared"
             )
 
     def written(strategy: ProcessedStrategy) -> list[GeneratedIds]:

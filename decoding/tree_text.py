@@ -10,7 +10,8 @@ from .search_tree import Fate, SearchTree
 
 MARKS: dict[Fate, str] = {"won": ">", "finished": "=", "extended": " ", "abandoned": "~", "pruned": "x"}
 LEGEND = "    score  > the way to the text that won   = finished   x pruned   ~ still open"
-ALL = 80  # nodes of a tree that is shown whole; of a larger one what was pruned is left out
+ALL, DEEP = 80, 20  # nodes and steps of a tree that is shown whole; of a larger one what was pruned is left out
+_TEXT = 24  # columns at least for the ids of a line
 
 
 class TreeLine(NamedTuple):
@@ -24,10 +25,10 @@ class TreeLine(NamedTuple):
 def tree_lines(tree: SearchTree, name: Callable[[int], str], width: int = 80) -> list[TreeLine]:
     """One line a hypothesis, with score, mark (`LEGEND`) and its last id; those that extend it follow, indented.
 
-    In a tree of more than 80 nodes what was pruned is left out, and ids that nothing else branches off from share a
-    line. `name` says what an id is called.
+    In a tree of more than 80 nodes or 20 steps what was pruned is left out, and ids that nothing else branches off from
+    share a line. `name` says what an id is called.
     """
-    whole = len(tree) <= ALL
+    whole = len(tree) <= ALL and max(node.step for node in tree) <= DEEP
     shown = {number for number, node in enumerate(tree) if whole or node.fate != "pruned"}
     children: dict[int, list[int]] = {number: [] for number in shown}
     for number in sorted(shown - {0}, key=lambda number: (tree[number].step, tree[number].rank)):
@@ -51,6 +52,8 @@ def tree_lines(tree: SearchTree, name: Callable[[int], str], width: int = 80) ->
         ids = [tree[one].id for one in run]
         branch = "" if len(children[0]) == 1 and end.parent == 0 else before + ("└ " if is_last else "├ ")
         note = f"  {end.note}" if end.note else ""
+        room = width - 12 - _TEXT - columns(note)  # for the branches
+        branch = branch if len(branch) <= room else "…" + branch[1 - room :]
         head = f"{end.score:9.2f} {mark} {branch}"
         text = run_name([visible(name(id)) for id in ids if id is not None])
         lines.append(TreeLine(head + cut(text, width - columns(head) - columns(note)) + note, end.fate, leads))

@@ -21,7 +21,7 @@ T = TypeVar("T", bound=GeneratedIds)  # or Generation
 def inclusion_probabilities(result: GeneratedIds) -> list[float]:
     """Of each candidate, the probability that its score exceeds kappa, the best score of all texts left out.
 
-        q(y) = P(log p(y) + Gumbel noise > kappa) = 1 - exp(-exp(log p(y) - kappa)),     kappa = result.search.bound
+        q(y) = P(log p(y) + Gumbel noise > kappa) = 1 - exp(-exp(log p(y) - kappa)),     kappa = result.search.kappa
 
     result   what generate() gives for `StochasticBeamSearch`
     """
@@ -81,7 +81,7 @@ def inclusion_law(law: Mapping[Text, float], k: int) -> dict[Text, float]:
 
 
 def _log_inclusion(result: GeneratedIds) -> list[float]:
-    kappa = None if result.search is None else result.search.bound
+    kappa = None if result.search is None else result.search.kappa
     if kappa is None:
         raise ValueError(
             "inclusion probabilities are those of texts that StochasticBeamSearch drew; this is no such result"

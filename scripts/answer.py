@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -147,7 +148,7 @@ class ExplainPrinter(TablePrinter):
 
 
 class CandidatesPrinter(TextPrinter):
-    """All texts that a search found, best first, each with its score."""
+    """All texts that a search found, each with its score: best first, or as the strategy says."""
 
     def begin(self, text: Text) -> None:
         self.headline(text)
@@ -157,8 +158,8 @@ class CandidatesPrinter(TextPrinter):
 
     def end(self, text: Text) -> None:
         whole = text.pieces[-1].generation
-        if whole is None:  # interrupted
-            super().end(text)
+        if whole is None:  # interrupted: what there is has no score yet
+            write(printable(visible(text.text)) + "\n")
             return
         for one in whole.candidates or [whole]:
             score = "" if one.score is None else f"{one.score:9.4f}  "
@@ -192,7 +193,7 @@ class JsonPrinter:
             "model": self.source.name if self.source else None,
             "revision": self.source.revision if self.source else None,
         }
-        write(json.dumps(result) + "\n")
+        write(json.dumps(result, allow_nan=False) + "\n")
 
 
 def found_by_search(whole: Generation | None) -> dict[str, Any]:
@@ -213,7 +214,7 @@ def found_by_search(whole: Generation | None) -> dict[str, Any]:
     found = whole.search
     return {
         "score": whole.score,
-        "bound": found.bound,
+        "bound": None if found.bound is None or not math.isfinite(found.bound) else found.bound,
         "evaluations": found.evaluations,
         "candidates": candidates,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from decoding import Found, Tokenizer
 from decoding.explain import explain, share
 from decoding.legible import columns, padded, printable, token_name
@@ -42,10 +44,11 @@ def search_report(found: Found, tokenizer: Tokenizer, paint: Paint) -> str:
     def name(id: int) -> str:
         return token_name(tokenizer, id)
 
-    asked = f"{counted(found.evaluations, 'distribution')} of a next id"
-    texts = counted(len(found.candidates), "text")
-    lines = [paint.bold("search") + f"  {texts} found with {asked}, best score {found.candidates[0].score:.4f}"]
-    if found.bound is not None:
+    texts, asked = counted(len(found.candidates), "text"), counted(found.evaluations, "distribution")
+    lines = [paint.bold("search") + f"  {texts} found, {asked} asked for, score {found.candidates[0].score:.4f}"]
+    if found.bound == -math.inf:
+        lines.append("  nothing was left out")
+    elif found.bound is not None:
         lines.append(f"  nothing that it left out scores above {found.bound:.4f}")
     if found.tree is not None:
         lines.append(paint.dim(LEGEND))

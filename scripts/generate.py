@@ -117,6 +117,8 @@ def run(options: argparse.Namespace) -> int:
     model = load_model(options, NAME)
     if not options.quiet and expects_sampling(options, request.strategy):
         note("greedy decoding always takes the likeliest id, which these options do not change; try --strategy sample")
+    elif not options.quiet and options.num_samples > 1 and not draws(request.strategy):
+        note(f"{options.strategy} makes no random choices: all {options.num_samples} texts are the same")
 
     printer: TextPrinter | JsonPrinter
     if options.json:

@@ -161,7 +161,13 @@ SETTINGS = [
         _choice({"no": False, "yes": True, "never": "never"}),
     ),
     Setting("budget", "N", "1000", "the most distributions that are asked for; default: no limit", read_int),
-    Setting("texts", "N", "4", "how many texts are found or drawn, of which one is taken", read_int),
+    Setting(
+        "texts",
+        "N",
+        "4",
+        "how many texts are found or drawn, of which one is taken; default: 5, with best-of-n 8, with the last two 16",
+        read_int,
+    ),
     Setting(
         "reward",
         "NAME",
@@ -210,7 +216,14 @@ class Asked:
             missing = BY_FLAG[option.needs]
             written = f"--{missing.flag} {missing.metavar}, such as --{missing.flag} {missing.example}"
             raise UsageError(f"{self.name} needs {written}")
-        return cls(*(build_processor(flag, value, tokenizer) for flag, value in self.processors), **arguments)
+        processors = [build_processor(flag, value, tokenizer) for flag, value in self.processors]
+        try:
+            return cls(*processors, **arguments)
+        except ValueError as error:  # what the class calls a parameter has the name of its option here
+            for flag, parameter in option.settings.items():
+                if parameter != flag and str(error).startswith(f"{parameter} "):
+                    raise ValueError(f"--{flag} {str(error).removeprefix(parameter).strip()}") from error
+            raise
 
     @property
     def is_idle(self) -> bool:

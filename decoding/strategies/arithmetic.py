@@ -149,7 +149,8 @@ class _Row:
         """Let each code choose an id; hypotheses whose codes disagree part."""
         self.evaluations += len(places)
         if not self.codes:
-            shift = Shift(self.frontier.chance, expansion.before.select(torch.tensor(places)))
+            own = torch.tensor(places, device=expansion.before.ids.device)
+            shift = Shift(self.frontier.chance, expansion.before.select(own))
             self.codes = [{i: Code.of(i, self.n, shift) for i in range(self.n)}]
         before, self.codes, self.going, self.parents = self.codes, [], [], []
         considered = 0

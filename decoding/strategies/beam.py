@@ -50,11 +50,10 @@ class BeamSearch(Search):
     ) -> None:
         super().__init__(*processors)
         check_beams(beams)
-        check_length_penalty(length_penalty)
         if stopping not in get_args(Stopping):
             raise ValueError(f"stopping is one of {', '.join(map(repr, get_args(Stopping)))}; got {stopping!r}")
         self.beams = beams
-        self.length_penalty = length_penalty
+        self.length_penalty = checked_length_penalty(length_penalty)
         self.stopping: Stopping = stopping
 
     def run(
@@ -72,10 +71,11 @@ def check_beams(beams: int) -> None:
         raise ValueError(f"beams is a number of hypotheses, at least 1; got {beams!r}")
 
 
-def check_length_penalty(length_penalty: float) -> None:
-    """Raise ValueError for what is no exponent."""
+def checked_length_penalty(length_penalty: float) -> float:
+    """The exponent as a float of Python: numpy's may be narrower, or whole. Raises ValueError for what is none."""
     if not is_number(length_penalty) or not -100.0 <= length_penalty <= 100.0:
         raise ValueError(f"a length penalty is an exponent from -100 to 100, 0 for none; got {length_penalty!r}")
+    return float(length_penalty)
 
 
 def length_adjusted(total: float, length: int, length_penalty: float) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core import Chance, FinishReason, Found, LanguageModel, Limits, Processor, Step
 from ..search_tree import Fate
 from ..tokenizer import Tokenizer
-from .beam import Finished, attainable, check_beams, check_length_penalty, length_adjusted
+from .beam import Finished, attainable, check_beams, checked_length_penalty, length_adjusted
 from .frontier import Expansion, Frontier, Partial, best_first, last_steps, new_tree, search_rows
 from .phrases import NO_ID, Phrase, Phrases, Progress, alternatives, check_phrases
 from .processed import Search
@@ -56,10 +56,9 @@ class ConstrainedBeamSearch(Search):
     ) -> None:
         super().__init__(*processors)
         check_beams(beams)
-        check_length_penalty(length_penalty)
         self.phrases: tuple[Phrase, ...] = check_phrases(phrases)
         self.beams = beams
-        self.length_penalty = length_penalty
+        self.length_penalty = checked_length_penalty(length_penalty)
 
     @classmethod
     def of_words(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core import Chance, Found, Hypothesis, LanguageModel, Limits, Processor, Step, is_number, is_whole_number
 from ..search_tree import Fate, SearchTree
-from .beam import attainable, check_beams, check_length_penalty, length_adjusted
+from .beam import attainable, check_beams, checked_length_penalty, length_adjusted
 from .frontier import Expansion, Frontier, Partial, best_first, last_steps, new_tree, search_rows
 from .processed import Search
 
@@ -58,11 +58,10 @@ class DiverseBeamSearch(Search):
             )
         if not is_number(penalty) or not 0 <= penalty < float("inf"):
             raise ValueError(f"a diversity penalty is a log-probability, at least 0 and finite; got {penalty!r}")
-        check_length_penalty(length_penalty)
         self.groups = groups
         self.beams = beams
         self.penalty = penalty
-        self.length_penalty = length_penalty
+        self.length_penalty = checked_length_penalty(length_penalty)
 
     def run(
         self, model: LanguageModel, prompts: Sequence[Sequence[int]], limits: Limits, chance: Chance

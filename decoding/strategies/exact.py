@@ -23,7 +23,7 @@ from ..core import (
     widen,
 )
 from ..search_tree import Fate
-from .beam import Finished, attainable, check_length_penalty, length_adjusted
+from .beam import Finished, attainable, checked_length_penalty, length_adjusted
 from .frontier import Expansion, Partial, best_first, last_steps, new_tree
 from .processed import Fault, Search, blame, process
 
@@ -60,10 +60,9 @@ class ExactSearch(Search):
 
     def __init__(self, *processors: Processor, length_penalty: float = 0.0, budget: int | None = None) -> None:
         super().__init__(*processors)
-        check_length_penalty(length_penalty)
         if budget is not None and (not is_whole_number(budget) or budget < 1):
             raise ValueError(f"budget is a number of distributions, at least 1, or None; got {budget!r}")
-        self.length_penalty = length_penalty
+        self.length_penalty = checked_length_penalty(length_penalty)
         self.budget = budget
 
     def run(

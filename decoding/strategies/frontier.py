@@ -161,8 +161,8 @@ class Frontier:
                 fault = broken or faults[0]
                 assert fault is not None
                 raise self.error(fault, row)
-            empty = [h for h, fault in zip(places, faults, strict=True) if fault]
-            logprobs = logprobs.index_fill(0, torch.tensor(empty, device=logprobs.device), -torch.inf)
+            empty = torch.tensor([h for h, fault in zip(places, faults, strict=True) if fault], dtype=torch.int64)
+            logprobs = logprobs.index_fill(0, empty.to(logprobs.device), -torch.inf)
         return logprobs
 
     def fault(self, stages: Sequence[Stage], h: int) -> Fault | None:

@@ -23,7 +23,8 @@ def check_phrases(phrases: object) -> tuple[Phrase, ...]:
     for phrase in phrases:
         if not isinstance(phrase, Collection) or isinstance(phrase, (str, dict)):
             raise ValueError(f"a phrase is a row of ids, such as [262, 13], or a list of such rows; got {phrase!r}")
-        several = bool(phrase) and all(isinstance(one, Collection) for one in phrase)
+        phrase = phrase.tolist() if hasattr(phrase, "tolist") else phrase  # an array, or a tensor
+        several = len(phrase) > 0 and all(isinstance(one, Collection) for one in phrase)
         rows = tuple(dict.fromkeys(map(check_ids, phrase if several else [phrase])))
         if not all(rows):
             raise ValueError("a phrase is empty; every text has it: leave it out")

@@ -32,7 +32,7 @@ class StochasticBeamSearch(Search):
     stay in the beam and compete with what goes on. No two hypotheses of a row share any noise, and the first j of k
     candidates are the same for every k from j on (not with `Multinomial`, which draws for a whole batch).
 
-    One hypothesis more than k is kept: its score, the result's `search.bound`, is the best of all that is left out, and
+    One hypothesis more than k is kept: its score, the result's `search.kappa`, is the best of all that is left out, and
     `without_replacement.estimate` makes weights of it. Where there are no more than k texts, all are found, and the
     bound is -inf. A hypothesis to which processors leave no id keeps its place, as no other text has its probability,
     and is no candidate; coming first, it is an error, as in a sample.
@@ -56,7 +56,8 @@ class StochasticBeamSearch(Search):
         frontier = Frontier(model, prompts, limits, self.processors, chance)
         for step in frontier.full_rows():
             assert step.found is not None
-            yield step._replace(found=step.found._replace(bound=-math.inf))  # there is one text, the empty one
+            only_one = step.found._replace(bound=-math.inf, kappa=-math.inf)  # there is no text but the empty one
+            yield step._replace(found=only_one)
         yield from search_rows(frontier, {one.row: _Row(self.k, one.row, frontier) for one in frontier.hypotheses})
 
 
@@ -213,4 +214,4 @@ class _Row:
         texts = [(entry, entry.reason) for entry in self.beam[: self.k]]
         candidates = tuple(entry.path.finished(reason, entry.score) for entry, reason in texts if reason is not None)
         bound = self.beam[self.k].score if len(self.beam) > self.k else -math.inf
-        return Found(candidates, self.evaluations, bound, self.tree)
+        return Found(candidates, self.evaluations, bound, self.tree, kappa=bound)

@@ -46,7 +46,7 @@ from ..core import (
     is_whole_number,
 )
 from ..search_tree import Fate
-from .beam import Finished, check_beams, check_length_penalty
+from .beam import Finished, check_beams, checked_length_penalty
 from .frontier import Expansion, Frontier, Partial, last_steps, new_tree, search_rows, shared_beginning, steps_of
 from .processed import Search
 
@@ -88,13 +88,12 @@ class TransformersBeamSearch(Search):
     ) -> None:
         super().__init__(*processors)
         check_beams(beams)
-        check_length_penalty(length_penalty)
         if not isinstance(early_stopping, bool) and early_stopping != "never":
             raise ValueError(f"early_stopping is False, True or 'never'; got {early_stopping!r}")
         if candidates is not None and not (is_whole_number(candidates) and 1 <= candidates <= beams):
             raise ValueError(f"candidates is a number of texts, from 1 to beams={beams}; got {candidates!r}")
         self.beams = beams
-        self.length_penalty = length_penalty
+        self.length_penalty = checked_length_penalty(length_penalty)
         self.early_stopping: EarlyStopping = early_stopping
         self.candidates = candidates
 

@@ -203,7 +203,7 @@ one = run(StochasticBeamSearch(k=3), seed=5, trace=True)[0]
 for candidate in one.candidates:
     p = exact[tuple(candidate.ids)]
     print(f"{candidate.score:5.2f}  p = {p:.3f}  the {text_of(candidate.ids)}")
-print(f"{one.search.bound:5.2f}  kappa, the best of what was left out")
+print(f"{one.search.kappa:5.2f}  kappa, the best of what was left out")
 plots.search_tree(one.trace.tree, words.__getitem__)
 
 # %% [markdown]

@@ -15,6 +15,8 @@ import decoding.strategies.beam as the_file
 from decoding import (
     XTC,
     BeamSearch,
+    ConstrainedBeamSearch,
+    DiverseBeamSearch,
     Force,
     GeneratedIds,
     Greedy,
@@ -23,11 +25,14 @@ from decoding import (
     Prefix,
     Processor,
     RepetitionPenalty,
+    StochasticBeamSearch,
+    Strategy,
     Suppress,
     TableModel,
     Temperature,
     Tokenizer,
     TopK,
+    TransformersBeamSearch,
     Uncached,
     generate,
     generate_ids,
@@ -358,6 +363,48 @@ def test_a_hypothesis_that_is_left_without_ids_goes_and_the_last_one_is_an_error
     banned = BeamSearch(only, NoRepeatNGram(1, include_prompt=False), beams=4)
     result = search(model, banned, 2)  # those that began with 2 had nothing left
     assert [one.ids[1] for one in result.candidates] == [2] * 3 and all(one.ids[0] != 2 for one in result.candidates)
+
+
+class NoneAfter(Processor):
+    """Leaves nothing behind an id."""
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+
+    def process(self, logits: Tensor, prefix: Prefix | None) -> Tensor:
+        assert prefix is not None
+        last = prefix.ids.gather(1, prefix.lengths[:, None] - 1)  # (R, 1)
+        return logits.masked_fill(last == self.id, -torch.inf)
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        lambda processor: BeamSearch(processor, beams=2),
+        lambda processor: DiverseBeamSearch(processor, groups=2, beams=2),
+        lambda processor: ConstrainedBeamSearch(processor, phrases=[], beams=2),
+        lambda processor: TransformersBeamSearch(processor, beams=2),
+        lambda processor: StochasticBeamSearch(processor, k=2),
+    ],
+)
+def test_a_dead_hypothesis_does_not_disturb_another_row(search: Callable[[Processor], Strategy]) -> None:  # law 5
+    """One row has a hypothesis that is left without ids, the other one has none; each is as on its own."""
+    removed = -torch.inf
+    table = torch.tensor([[0.0, 1, 2, 3], [3, 2, removed, 0], [0, 0, 0, 0], [1, 0, removed, 0]])
+    model, strategy = TableModel.bigram(table, 9), search(NoneAfter(2))
+    together = generate_ids(model, [[0], [1]], strategy, max_new_tokens=2, seed=3)
+    alone = [generate_ids(model, [prompt], strategy, max_new_tokens=2, seed=3)[0] for prompt in ([0], [1])]
+    assert together == alone
+
+
+def test_a_length_penalty_of_numpy_is_one_of_python() -> None:
+    import numpy as np
+
+    for value in (np.int64(-1), np.float16(0.5), 2):
+        strategy = BeamSearch(beams=2, length_penalty=value)  # type: ignore[arg-type]
+        expected = BeamSearch(beams=2, length_penalty=float(value))
+        assert found(search(a_model(3), strategy)) == found(search(a_model(3), expected))
+        assert type(search(a_model(3), strategy).score) is float
 
 
 def test_logits_that_are_no_numbers_are_an_error() -> None:

@@ -17,6 +17,7 @@ from decoding import (
     StochasticBeamSearch,
     TableModel,
     TopK,
+    TransformersBeamSearch,
     law,
 )
 from decoding.search_error import Miss, Optimum, SearchErrors, search_errors
@@ -131,6 +132,10 @@ def test_what_it_refuses() -> None:
             report(strategies=[drawing])
     with pytest.raises(ValueError, match=r"a strategy is needed, such as Greedy\(\) or BeamSearch\(\); got 3"):
         report(strategies=[Greedy(), 3])
+    with pytest.raises(ValueError, match=r"in TransformersBeamSearch.* processors act on log-probabilities"):
+        report(strategies=[TransformersBeamSearch(TopK(2))])
+    with pytest.raises(ValueError, match=r"exact says what is best: ExactSearch\(...\), .*; got BeamSearch\(\)"):
+        report(strategies=[Greedy()], exact=BeamSearch())
     for nothing in ([], {}, Greedy(), None):
         with pytest.raises(ValueError, match="strategies are needed, as"):
             report(strategies=nothing)

@@ -22,6 +22,7 @@ from decoding import (
     XTC,
     BanSequences,
     BeamSearch,
+    ExactSearch,
     GeneratedIds,
     Gumbel,
     Limits,
@@ -294,7 +295,7 @@ def test_wrong_weights_are_biased() -> None:
         """kappa is the score of the last candidate, not of the next one."""
         assert result.search is not None
         bound = result.candidates[-1].score
-        return estimate(_with(result, search=result.search._replace(bound=bound)), FUNCTIONS["length"])
+        return estimate(_with(result, search=result.search._replace(kappa=bound)), FUNCTIONS["length"])
 
     def without_weights(result: GeneratedIds) -> float:
         return math.fsum(map(FUNCTIONS["the likeliest text"], result.candidates)) / len(result.candidates)
@@ -347,7 +348,7 @@ def test_long_texts_have_weights_too() -> None:
 
 
 def test_estimates_of_another_search_are_refused() -> None:  # law 13
-    for strategy in (Sample(), BeamSearch()):
+    for strategy in (Sample(), BeamSearch(), ExactSearch()):
         with pytest.raises(ValueError, match="StochasticBeamSearch drew"):
             estimate(run(strategy, 1)[0], len)  # type: ignore[arg-type]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
@@ -79,6 +80,29 @@ def test_it_fits_a_terminal(storybook: GPT2) -> None:
         lines = tree_lines(result.trace.tree, result.trace.name, width)
         assert all(columns(line.text) <= width for line in lines) and len(lines) > 10
     assert columns(LEGEND) <= 80
+
+
+@pytest.mark.parametrize("beams", [1, 6])
+def test_deep_trees_fit_as_well(beams: int) -> None:
+    """One that never branches, and one that does at every step: ids are seen in each line."""
+    tree = SearchTree()
+    node = 0
+    for _ in range(70):
+        for rank in range(2, beams + 1):
+            tree.add(node, 1, -1.0, -1.0, rank, "abandoned")
+        node = tree.add(node, 0, -0.5, -0.5, 1, "extended")
+    tree.add(node, 2, -0.5, -0.5, 1, "won", "length")
+    lines = tree_lines(tree, WORDS.__getitem__)
+    assert all(columns(line.text) <= 80 and '"' in line.text for line in lines)
+    assert len(lines) == (1 if beams == 1 else 70 * beams)
+
+
+def test_a_terminal_without_utf_8_gets_plain_branches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert tree_text(by_hand(), WORDS.__getitem__).splitlines()[2:4] == [
+        '    -0.75 > | | " cat"',
+        '    -2.50 = | | " sat"',
+    ]
 
 
 def test_tokens_in_a_row_share_their_quotes() -> None:

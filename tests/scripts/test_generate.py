@@ -15,7 +15,21 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from decoding import Greedy, Multinomial, Sample, Strategy, Temperature, Tokenizer, TopK, TopP, generate
+from decoding import (
+    BeamSearch,
+    Greedy,
+    Multinomial,
+    Sample,
+    StochasticBeamSearch,
+    Strategy,
+    Temperature,
+    Tokenizer,
+    TopK,
+    TopP,
+    generate,
+)
+from decoding.legible import columns
+from decoding.tree_text import LEGEND
 from gpt2 import GPT2, PUBLISHED
 from scripts import generate as program
 from scripts import strategies
@@ -188,6 +202,47 @@ def test_with_no_prompt_on_a_terminal_it_asks_again_and_again(
     assert output.out == ", there was\n" * 2  # the questions go to standard error
     assert output.err.count("prompt> ") == 5
     assert "shorten it" in output.err  # a mistake does not end the conversation
+
+
+# -- searches ---------------------------------------------------------------------------------------------------------
+
+
+def test_candidates_are_shown_with_their_scores(
+    capsys: pytest.CaptureFixture[str], storybook: GPT2, tokenizer: Tokenizer
+) -> None:
+    assert run(PROMPT, "--strategy", "beam", "--beams", "3", "--max-new-tokens", "5", "--show-candidates") == 0
+    found = generate(storybook, tokenizer, PROMPT, BeamSearch(beams=3), max_new_tokens=5)
+    expected = "".join(f"{one.score:9.4f}  {one.text}\n" for one in found.candidates)
+    assert len(found.candidates) == 3 and capsys.readouterr().out == f"{PROMPT}\n{expected}"
+    assert run(PROMPT, "--max-new-tokens", "3", "--show-candidates", "--quiet") == 0
+    assert capsys.readouterr().out == ", there was\n"  # where nothing was searched for, the text
+
+
+def test_json_has_what_a_search_found(
+    capsys: pytest.CaptureFixture[str], storybook: GPT2, tokenizer: Tokenizer
+) -> None:
+    options = ("--strategy", "stochastic-beam", "--texts", "5", "--top-k", "2", "--max-new-tokens", "1", "--seed", "4")
+    assert run(PROMPT, *options, "--json") == 0
+    printed = capsys.readouterr().out
+    assert "Infinity" not in printed and "NaN" not in printed
+    result = json.loads(printed)
+    strategy = StochasticBeamSearch(TopK(2), k=5)
+    found = generate(storybook, tokenizer, PROMPT, strategy, max_new_tokens=1, seed=4)
+    assert result["bound"] is None and result["score"] == found.score and result["evaluations"] == 1
+    assert [one["ids"] for one in result["candidates"]] == [one.ids for one in found.candidates]
+
+
+def test_the_explanation_of_a_search_ends_with_its_tree(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(PROMPT, "--strategy", "beam", "--beams", "2", "--max-new-tokens", "3", "--explain") == 0
+    lines = capsys.readouterr().out.splitlines()
+    begin = lines.index(next(line for line in lines if line.startswith("search  2 texts found, 5 distributions asked")))
+    assert lines[begin + 1] == LEGEND and sum(" > " in line for line in lines[begin + 2 :]) == 3
+    assert lines[-1].startswith(PROMPT) and max(map(columns, lines)) <= 80
+
+
+def test_samples_that_are_the_same_are_pointed_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(PROMPT, "--strategy", "beam", "--num-samples", "2", "--max-new-tokens", "2") == 0
+    assert "beam makes no random choices: all 2 texts are the same" in capsys.readouterr().err
 
 
 # -- ends that are not errors -----------------------------------------------------------------------------------------

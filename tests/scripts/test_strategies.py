@@ -109,7 +109,7 @@ def test_the_answer_of_a_text_is_the_last_match(tokenizer: Tokenizer) -> None:
         (["--strategy", "constrained-beam", "--contain", "a,"], 2, "--contain: a word is missing; it is written"),
         (["--strategy", "majority-vote", "--answer", "("], 2, "--answer: '(' is no regular expression: missing )"),
         (["--strategy", "best-of-n", "--reward", "beauty"], 2, "--reward: 'beauty' is none of mean, sum"),
-        (["--strategy", "stochastic-beam", "--texts", "0"], 1, "k is a number of texts, at least 1; got 0"),
+        (["--strategy", "stochastic-beam", "--texts", "0"], 1, "--texts is a number of texts, at least 1; got 0"),
         (["--strategy", "beam", "--xtc", "0.1,0.5"], 1, "BeamSearch compares texts by their probability"),
     ],
 )

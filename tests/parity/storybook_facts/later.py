@@ -117,6 +117,10 @@ def beams(writer: Writer) -> None:
     beam_text(writer, "S-beam-2", "A-xla-beam2", encode("The fox and the"), 24, num_beams=2)
     entry = beam_text(writer, "S-beam-2-eos", "A-xla-beam2", encode("They lived happily ever"), 24, num_beams=2)
     assert entry["new_ids"][-1] == EOS
+    longer = beam_text(
+        writer, "S-beam-length", "A-xla-beam2", encode("They lived happily ever"), 20, num_beams=3, length_penalty=2.0
+    )
+    assert longer["new_ids"][: len(entry["new_ids"])] != entry["new_ids"]  # without the penalty it ends
     beam_text(writer, "S-beam-2-batch", "A-tf-gpt2-beam2-0", encode("The dog"), 17, num_beams=2)
     friends = encode("Lily and Ben were friends.")
     five = {"num_beams": 5, "early_stopping": True, "no_repeat_ngram_size": 2}
@@ -140,7 +144,8 @@ def beam_text(writer: Writer, id: str, like: str, prompt: list[int], n: int, **s
     mates = writer.published[like]["run"].get("batch", {}).get("mate_ids", [])
     (new,) = search(writer, [prompt, *mates], n, **settings)
     entry = writer.reference.text_entry(prompt, new)
-    writer.add(id, like, entry, prompt_ids=prompt, max_new_tokens=n, compare=BOTH)
+    run = {name: value for name, value in settings.items() if name in ("num_beams", "length_penalty")}
+    writer.add(id, like, entry, prompt_ids=prompt, max_new_tokens=n, compare=BOTH, run=run)
     return entry
 
 
