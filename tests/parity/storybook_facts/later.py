@@ -153,7 +153,8 @@ def search(writer: Writer, prompts: list[list[int]], n: int, **settings: Any) ->
     """The results for the first prompt, best first. They are the same in float32 and in float64."""
     found = []
     for double in (False, True):
-        output = writer.reference.write(prompts, n, double=double, eos_token_id=EOS, length_penalty=1.0, **settings)
+        settings = {"length_penalty": 1.0, **settings}
+        output = writer.reference.write(prompts, n, double=double, eos_token_id=EOS, **settings)
         first = output.sequences[: settings.get("num_return_sequences", 1)]
         found.append([new_ids_of(row, max(map(len, prompts)), EOS) for row in first])
     assert found[0] == found[1]
