@@ -257,8 +257,6 @@ def test_every_hypothesis_is_drawn_at_its_step_with_its_score(plots: Any) -> Non
         leads = number in tree.way_to_the_winner()
         assert (text.get_fontweight() == "bold") == leads
         assert (text.get_color() != "#000000") == (node.fate == "pruned")
-    rows = sorted(text.xy[1] for text in axes.texts)
-    assert all(later - earlier >= 0.49 or later == earlier for earlier, later in pairwise(rows))
     for one, other in pairwise(sorted(text.xy for text in axes.texts)):  # none covers another one
         assert one[0] != other[0] or other[1] - one[1] >= 1
 
