@@ -45,7 +45,7 @@ RUNNERS: dict[str, Runner] = {
 
 # What facts wait for, in words; a name that is missing here stands for itself.
 _WORDS = {
-    "constrained_beam": "constrained beam search",
+    "constrained_beam": "transformers' constrained beam search",
     "contrastive": "contrastive search",
     "guidance": "classifier-free guidance",
     "hf_watermark": "the watermark of transformers",

@@ -363,7 +363,7 @@ def known(id: str) -> Fact:
 @pytest.mark.parametrize(
     ("id", "waits_for"),
     [
-        ("A-hf-constrained-1", "constrained beam search, not built yet"),
+        ("A-hf-constrained-1", "transformers' constrained beam search, not built yet"),
         ("S-greedy-guidance", "classifier-free guidance, not built yet"),  # a processor that is missing
         ("A-hf-sample-seed0", "a CUDA device: --device cuda"),
         ("A-hf-flash-attn-0", "a CUDA device: --device cuda"),
@@ -990,7 +990,7 @@ def test_without_weights(child: Callable[..., subprocess.Popen[str]]) -> None:
     summary = f"\n{len(facts)} facts: {free} pass, 0 fail, {len(facts) - free} wait\n"
     assert "for the weights of gpt2, which are out of reach\n" in ran.out
     assert "wait  4 for --model gpt2-large, 3,247 MB\n" in ran.out
-    assert "for constrained beam search, not built yet\n" in ran.out
+    assert "for transformers' constrained beam search, not built yet\n" in ran.out
     for advice in ("scripts/doctor.py", "scripts/prefetch.py", "GPT2_WEIGHTS or --model"):
         assert advice in ran.out[ran.out.index(summary) :]
     assert re.fullmatch(r"reproduce.py: the Hugging Face Hub cannot be reached for gpt2 .*\n", ran.err)
@@ -1037,7 +1037,7 @@ def test_json_has_a_line_for_every_fact(cache: Path) -> None:
     patterns = ("C-", "A-hf-c", "A-xl-")
     assert told.keys() == {fact.id for fact in load("published.json") if fact.id.startswith(patterns)}
     assert told["A-xl-eiffel"]["waits_for"] == "--model gpt2-xl, 6,432 MB"
-    assert told["A-hf-constrained-1"]["waits_for"] == "constrained beam search, not built yet"
+    assert told["A-hf-constrained-1"]["waits_for"] == "transformers' constrained beam search, not built yet"
     assert told["C-file-gpt2"]["waits_for"] == "the weights of gpt2, which are out of reach"
     assert (told["C-config-gpt2"]["verdict"], "waits_for" in told["C-config-gpt2"]) == ("pass", False)
 
@@ -1111,7 +1111,7 @@ def test_the_list(cache: Path) -> None:
     lines = ran.out.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == [f.id for f in load("published.json")]
     where = lines.index("A-hf-constrained-1  gpt2, constrained beam")
-    assert lines[where + 1] == "      waits for constrained beam search, not built yet"
+    assert lines[where + 1] == "      waits for transformers' constrained beam search, not built yet"
     assert lines[where + 2].strip() == f"source: {known('A-hf-constrained-1').source}"
     assert [line for line in lines if columns(line) > 80] == []
     some = command("--list", "--model", "storybook", "--only", "S-file")
