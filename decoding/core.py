@@ -291,6 +291,16 @@ class Limits:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1; got {value}")
 
+    def room(self, prompt_length: int, n_positions: int) -> int:
+        """How many new ids a row can have at most."""
+        context = n_positions - prompt_length
+        return context if self.max_new_tokens is None else min(self.max_new_tokens, context)
+
+    def whose(self, row: int) -> str:
+        """A row as a sentence names it: "prompt 0, sample 2"."""
+        prompt, sample = divmod(row, self.num_samples)
+        return f"prompt {prompt}, sample {sample}"
+
     def finish_reason(self, new_ids: Sequence[int], prompt_length: int, n_positions: int) -> FinishReason | None:
         """Why a row with these new ids ends here, or None where it goes on. Asked after every id, and before the first.
 

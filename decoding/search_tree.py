@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,8 +87,16 @@ class SearchTree:
 
     def children(self, number: int) -> list[int]:
         """Those that extend it, best first."""
-        found = [child for child in range(number + 1, len(self.nodes)) if self.nodes[child].parent == number]
-        return sorted(found, key=lambda child: self.nodes[child].rank)
+        return self.branches(range(len(self.nodes)))[number]
+
+    def branches(self, shown: Collection[int]) -> dict[int, list[int]]:
+        """Of each of these hypotheses those that extend it, best first. Whatever a shown one extends is shown."""
+        found: dict[int, list[int]] = {number: [] for number in shown}
+        for number in sorted(shown, key=lambda number: self.nodes[number].rank):
+            parent = self.nodes[number].parent
+            if parent is not None:
+                found[parent].append(number)
+        return found
 
     @property
     def winner(self) -> int | None:

@@ -29,13 +29,7 @@ def tree_lines(tree: SearchTree, name: Callable[[int], str], width: int = 80) ->
     share a line. `name` says what an id is called.
     """
     whole = len(tree) <= ALL and max(node.step for node in tree) <= DEEP
-    shown = {number for number, node in enumerate(tree) if whole or node.fate != "pruned"}
-    children: dict[int, list[int]] = {number: [] for number in shown}
-    for number in sorted(shown - {0}, key=lambda number: (tree[number].step, tree[number].rank)):
-        parent = tree[number].parent
-        assert parent is not None
-        children[parent].append(number)
-
+    children = tree.branches([number for number, node in enumerate(tree) if whole or node.fate != "pruned"])
     way = tree.way_to_the_winner()
     lines: list[TreeLine] = []
     waiting = [

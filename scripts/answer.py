@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from decoding.trace import StepTrace
 from gpt2 import GPT2
 from scripts.console import probability_table, write
 from scripts.explanation import explanation, search_report
+from scripts.options import finite
 from scripts.paint import Paint
 
 
@@ -214,7 +214,7 @@ def found_by_search(whole: Generation | None) -> dict[str, Any]:
     found = whole.search
     return {
         "score": whole.score,
-        "bound": None if found.bound is None or not math.isfinite(found.bound) else found.bound,
+        "bound": None if found.bound is None else finite(found.bound),
         "evaluations": found.evaluations,
         "candidates": candidates,
     }

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 import time
@@ -34,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from scripts import command
 from scripts.command import Parser, run_command
-from scripts.options import add_model, add_texts, build_draw, load_model, read_prompt, stops
+from scripts.options import add_model, add_texts, build_draw, finite, load_model, read_prompt, stops
 from scripts.strategies import Asked, read_strategy
 
 if TYPE_CHECKING:
@@ -260,8 +259,8 @@ def _result(name: str, result: Result) -> dict[str, Any]:
                 "sample": sample.sample,
                 "text": sample.text,
                 "ids": sample.ids,
-                "model_logprobs": list(map(_finite, sample.model_logprobs)),
-                "processed_logprobs": list(map(_finite, sample.processed_logprobs)),
+                "model_logprobs": list(map(finite, sample.model_logprobs)),
+                "processed_logprobs": list(map(finite, sample.processed_logprobs)),
                 "finish_reason": sample.finish_reason,
                 "entropies": entropies,
                 "parts_at": parts_at,
@@ -273,11 +272,7 @@ def _result(name: str, result: Result) -> dict[str, Any]:
 
 def _measure(measure: Measure) -> dict[str, float | None]:
     error = measure.standard_error
-    return {"value": _finite(measure.value), "standard_error": None if error is None else _finite(error)}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return {"value": finite(measure.value), "standard_error": None if error is None else finite(error)}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -115,3 +116,8 @@ def read_standard_input() -> str:
             f"standard input is not UTF-8: byte {error.start} is 0x{content[error.start]:02x}; convert it first"
         ) from error
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON can have it: None for infinity and NaN."""
+    return value if math.isfinite(value) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 
@@ -35,7 +35,7 @@ def search_tree(tree: SearchTree, names: Callable[[int], str], *, steps: int = 8
     if len(drawn) > _MOST:
         raise ValueError(f"{len(drawn)} hypotheses in {steps} steps are too many for a picture; ask for fewer steps")
 
-    rows = _rows(tree, set(drawn))
+    rows = _rows(tree, drawn)
     way = tree.way_to_the_winner()
     last = max(tree[number].step for number in drawn)
     with house():
@@ -57,13 +57,9 @@ def search_tree(tree: SearchTree, names: Callable[[int], str], *, steps: int = 8
     return Picture(figure, _alt(tree, drawn, names, last, left_out), tree_text(tree, names))
 
 
-def _rows(tree: SearchTree, drawn: set[int]) -> dict[int, float]:
+def _rows(tree: SearchTree, drawn: Sequence[int]) -> dict[int, float]:
     """How far down each hypothesis is: leaves one below the other, every other one in the middle of its children."""
-    children: dict[int, list[int]] = {number: [] for number in drawn}
-    for number in sorted(drawn - {0}, key=lambda number: (tree[number].step, tree[number].rank)):
-        parent = tree[number].parent
-        assert parent is not None
-        children[parent].append(number)
+    children = tree.branches(drawn)
     rows: dict[int, float] = {}
     waiting, leaves, order = [0], 0, []
     while waiting:  # depth first, the best child first

@@ -122,8 +122,7 @@ class _Row:
         """Set aside what ends, and choose what goes on."""
         beams, hypotheses = self.search.beams, self.frontier.hypotheses
         self.evaluations += len(places)
-        totals = expansion.logprobs[places[0] : places[-1] + 1]  # (h, V)
-        totals = totals + totals.new_tensor([hypotheses[place].total for place in places])[:, None]
+        totals = expansion.totals(places, [hypotheses[place].total for place in places])  # (h, V)
         last = self.frontier.room(self.number) == len(hypotheses[places[0]].ids) + 1  # all that comes is a whole text
         self.going, self.parents = [], []
         for rank, (h, id) in enumerate(best_first(totals, 2 * beams), start=1):

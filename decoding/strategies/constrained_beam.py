@@ -106,10 +106,9 @@ class ConstrainedBeamSearch(Search):
     def _check_room(self, row: int, frontier: Frontier, phrases: Phrases) -> None:
         needed, room = phrases.shortest(phrases.start), frontier.room(row)
         if needed > room:
-            prompt, sample = divmod(row, frontier.limits.num_samples)
             raise ValueError(
-                f"the phrases take at least {needed} new ids, and there is room for {room} (prompt {prompt}, sample "
-                f"{sample}); allow more new ids, shorten the prompt, or take fewer phrases"
+                f"the phrases take at least {needed} new ids, and there is room for {room} "
+                f"({frontier.limits.whose(row)}); allow more new ids, shorten the prompt, or take fewer phrases"
             )
 
 
@@ -148,8 +147,7 @@ class _Row:
         """Set aside what ends, and choose what goes on."""
         members = [self.frontier.hypotheses[place] for place in places]
         self.evaluations += len(places)
-        totals = expansion.logprobs[places[0] : places[-1] + 1]  # (h, V)
-        totals = totals + totals.new_tensor([one.total for one in members])[:, None]
+        totals = expansion.totals(places, [one.total for one in members])  # (h, V)
         missing = self._missing(totals, self.frontier.room(self.number) - len(members[0].ids) - 1)
         banks: dict[int, list[_Option]] = {}  # fullest first
         for bank in sorted(set(missing.unique().tolist()) - {_DEAD}):
@@ -250,10 +248,9 @@ class _Row:
         if self.going:
             return
         if not self.finished:
-            prompt, sample = divmod(self.number, self.frontier.limits.num_samples)
             raise ValueError(
-                f"no text with all the phrases was found (prompt {prompt}, sample {sample}): processors or stops "
-                f"forbid what was tried; take more beams, allow more new ids, or leave some of them out"
+                f"no text with all the phrases was found ({self.frontier.limits.whose(self.number)}): processors or "
+                f"stops forbid what was tried; take more beams, allow more new ids, or leave some of them out"
             )
         winner = self.finished[0].path
         if self.tree is not None:

@@ -115,10 +115,10 @@ class _Group:
         places   of its hypotheses in the batch
         counts   how often earlier groups have chosen each id in this step, (V,)
         """
-        members, logprobs = self.going, expansion.logprobs[list(places)]  # (h, V)
+        members = self.going
         penalties = self.search.penalty * counts  # (V,)
-        totals = logprobs + logprobs.new_tensor([one.path.total for one in members])[:, None]
-        totals = totals - logprobs.new_tensor([one.paid for one in members])[:, None] - penalties
+        totals = expansion.totals(places, [one.path.total for one in members])  # (h, V)
+        totals = totals - totals.new_tensor([one.paid for one in members])[:, None] - penalties
         last = self.frontier.room(self.row) == len(members[0].path.ids) + 1  # all that comes is a whole text
         self.going, self.parents = [], []
         chosen: list[int] = []
@@ -131,7 +131,7 @@ class _Group:
             objective, node = self._adjusted(float(totals[h, id]), parent), 0
             if tree is not None:
                 fate: Fate = "pruned" if not stays else "extended" if reason is None else "finished"
-                logprob = float(logprobs[h, id])
+                logprob = float(expansion.logprobs[places[h], id])
                 node = tree.add(parent.node, id, logprob, objective, rank, fate, reason, self.note)
             if not stays:
                 continue

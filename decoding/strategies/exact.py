@@ -100,8 +100,7 @@ class _Row:
         self.limits = limits
         self.chance = chance
         self.n_positions = model.n_positions
-        context = model.n_positions - len(prompt)
-        self.room = context if limits.max_new_tokens is None else min(limits.max_new_tokens, context)
+        self.room = limits.room(len(prompt), model.n_positions)
         self.session = model.open()
         self.tree = new_tree(limits)
         self.bests: list[Finished] = []  # each was the best text so far, the last is
@@ -206,7 +205,7 @@ class _Row:
         if fault is not None:
             self._note(fault, len(hypothesis.ids))
             expansion = expansion._replace(logprobs=torch.full_like(expansion.logprobs, -torch.inf))
-        totals = hypothesis.total + expansion.logprobs[0]  # (V,)
+        (totals,) = expansion.totals([0], [hypothesis.total])  # (V,)
         ranked = enumerate((id for _, id in best_first(totals[None], _CHILDREN)), start=1)
         eos_id = self.limits.eos_id
         place = _Place(hypothesis, expansion, after, ((rank, id) for rank, id in ranked if id != eos_id))
@@ -217,8 +216,7 @@ class _Row:
 
     def _note(self, fault: Fault, step: int) -> None:
         """A hypothesis to which processors left no id has no children. Logits that are no numbers are an error."""
-        prompt, sample = divmod(self.number, self.limits.num_samples)
-        sentence = f"{fault.sentence} (prompt {prompt}, sample {sample}, step {step})"
+        sentence = f"{fault.sentence} ({self.limits.whose(self.number)}, step {step})"
         if not fault.emptied:
             raise ValueError(sentence)
         self.dead_end = self.dead_end or sentence

@@ -68,6 +68,11 @@ class Expansion(NamedTuple):
             logprobs = stages[-1].logits.double().log_softmax(dim=-1)
         return cls(model_logprobs, logprobs, stages, before)
 
+    def totals(self, places: Sequence[int], sums: Sequence[float]) -> Tensor:
+        """What all extensions of h hypotheses with these sums come to, (h, V). Their places follow each other."""
+        logprobs = self.logprobs[places[0] : places[-1] + 1]  # (h, V)
+        return logprobs + logprobs.new_tensor(sums)[:, None]
+
     def child(self, h: int, id: int, parent: Partial, node: int, *, traced: bool) -> Partial:
         """Hypothesis number h with one more id."""
         logprob = float(self.logprobs[h, id])
@@ -130,8 +135,7 @@ class Frontier:
 
     def room(self, row: int) -> int:
         """How many new ids a text of this row can have at most."""
-        context = self.n_positions - self.prompt_lengths[row]
-        return context if self.limits.max_new_tokens is None else min(self.limits.max_new_tokens, context)
+        return self.limits.room(self.prompt_lengths[row], self.n_positions)
 
     def finish_reason(self, row: int, ids: Sequence[int]) -> FinishReason | None:
         """Why a hypothesis with these new ids is a whole text, or None where it goes on."""
@@ -171,9 +175,8 @@ class Frontier:
 
     def error(self, fault: Fault, row: int) -> ValueError:
         """What to raise where a row cannot do without a hypothesis that has no distribution."""
-        prompt, sample = divmod(row, self.limits.num_samples)
         step = next(len(one.ids) for one in self.hypotheses if one.row == row)
-        return ValueError(f"{fault.sentence} (prompt {prompt}, sample {sample}, step {step})")
+        return ValueError(f"{fault.sentence} ({self.limits.whose(row)}, step {step})")
 
     def advance(self, parents: Sequence[int], children: Sequence[Partial]) -> None:
         """Go on with these children of the hypotheses numbered `parents`; all others are dropped."""

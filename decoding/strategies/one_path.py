@@ -85,9 +85,8 @@ def one_path(
         stages, batch.states = process(logits, batch.prefix, processors, batch.states, chance)
         fault = blame(stages)
         if fault is not None:
-            prompt, sample = divmod(batch.rows[fault.row], limits.num_samples)
-            step = len(new_ids[batch.rows[fault.row]])
-            raise ValueError(f"{fault.sentence} (prompt {prompt}, sample {sample}, step {step})")
+            row = batch.rows[fault.row]
+            raise ValueError(f"{fault.sentence} ({limits.whose(row)}, step {len(new_ids[row])})")
         processed = stages[-1].logits  # (R, V)
         chosen = choose(processed, batch.prefix)  # (R,)
         model_logprobs = _logprobs(stages[0].logits, chosen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ class ProcessedStrategy:
         return {name: getattr(self, name) for name in self._defaults()}
 
     @classmethod
+    @cache  # strategies are compared for each prompt of a batch
     def _defaults(cls) -> dict[str, object]:
         parameters = inspect.signature(cls).parameters.values()
         return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}

@@ -124,7 +124,7 @@ class _Row:
         if not self.beam:
             self._begin(before, places[0])
         ranks = [rank for rank, entry in enumerate(self.beam) if not entry.over]  # in the beam, of those at `places`
-        scores = self._scores(expansion.logprobs[places[0] : places[-1] + 1], before)  # (h, V)
+        scores = self._scores(expansion, places, before)  # (h, V)
         for h in (scores.amax(dim=-1) == -torch.inf).nonzero()[:, 0].tolist():
             self._bury(ranks[h], expansion, places[h])
 
@@ -151,13 +151,13 @@ class _Row:
         self.beam = [_Entry(float(noise), self.frontier.hypotheses[place])]
         self.keys = mix(prefix.samples + 1)
 
-    def _scores(self, logprobs: Tensor, prefix: Prefix) -> Tensor:
-        """The perturbed log-probabilities of all children, (h, V), given the logarithms of their probabilities."""
+    def _scores(self, expansion: Expansion, places: Sequence[int], prefix: Prefix) -> Tensor:
+        """The perturbed log-probabilities of all children, (h, V)."""
         parents = [entry for entry in self.beam if not entry.over]
-        totals = logprobs + logprobs.new_tensor([parent.path.total for parent in parents])[:, None]  # (h, V)
-        u = self.frontier.chance.uniform(logprobs.shape[1], Purpose.TOKEN, prefix._replace(samples=self.keys))
-        best = logprobs.new_tensor([parent.score for parent in parents])[:, None]  # (h, 1)
-        return conditioned(totals + gumbel(u).to(logprobs.device), best)
+        totals = expansion.totals(places, [parent.path.total for parent in parents])  # (h, V)
+        u = self.frontier.chance.uniform(totals.shape[1], Purpose.TOKEN, prefix._replace(samples=self.keys))
+        best = totals.new_tensor([parent.score for parent in parents])[:, None]  # (h, 1)
+        return conditioned(totals + gumbel(u).to(totals.device), best)
 
     def _child(self, expansion: Expansion, place: int, id: int, parent: _Entry, score: float, rank: int) -> _Entry:
         reason = self.frontier.finish_reason(self.number, (*parent.path.ids, id))

@@ -228,11 +228,10 @@ class _Row:
 
     def _end(self) -> Iterator[Step]:
         if not self.texts:
-            prompt, sample = divmod(self.number, self.frontier.limits.num_samples)
             raise ValueError(
                 f"{self.search!r} found no text: nothing that ends has a score above {NOTHING:.0e}, which stands for "
-                f"nothing there; a length_penalty nearer to 0, or another strategy, will do (prompt {prompt}, sample "
-                f"{sample})"
+                f"nothing there; a length_penalty nearer to 0, or another strategy, will do "
+                f"({self.frontier.limits.whose(self.number)})"
             )
         winner = self.texts[0]
         if self.tree is not None:
