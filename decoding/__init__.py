@@ -1,8 +1,10 @@
 """Decoding: logits -> text. It imports nothing from `gpt2`: any `LanguageModel` will do."""
 
 from .chance import Enumerate, Gumbel, InverseCDF, Multinomial
+from .combine import ClassifierFreeGuidance, Combined, ContrastiveDecoding, DoLa, Reprompted
 from .compare import Comparison, compare
 from .core import Chance, Found, Hypothesis, LanguageModel, Limits, Prefix, Processor, Purpose, Session, Step, Strategy
+from .drafts import PromptLookup, SelfSpeculative
 from .generate import GeneratedIds, Generation, Piece, generate, generate_ids, stream
 from .law import law
 from .processors import (
@@ -34,6 +36,7 @@ from .processors import (
     TopP,
     TypicalP,
 )
+from .rounds import Round, Rounds
 from .score import Score, score
 from .search_error import search_errors
 from .search_tree import SearchTree
@@ -41,13 +44,18 @@ from .strategies import (
     ArithmeticSampling,
     BeamSearch,
     BestOfN,
+    BlockVerification,
     ConstrainedBeamSearch,
+    ContrastiveSearch,
     DiverseBeamSearch,
+    DrafterInvariant,
     ExactSearch,
     Greedy,
+    Jacobi,
     MajorityVote,
     MinimumBayesRisk,
     Sample,
+    Speculative,
     StochasticBeamSearch,
     TransformersBeamSearch,
 )
@@ -64,10 +72,17 @@ __all__ = [
     "BanWords",
     "BeamSearch",
     "BestOfN",
+    "BlockVerification",
     "Chance",
+    "ClassifierFreeGuidance",
+    "Combined",
     "Comparison",
     "ConstrainedBeamSearch",
+    "ContrastiveDecoding",
+    "ContrastiveSearch",
     "DiverseBeamSearch",
+    "DoLa",
+    "DrafterInvariant",
     "DynamicTemperature",
     "Enumerate",
     "EpsilonCutoff",
@@ -82,6 +97,7 @@ __all__ = [
     "Gumbel",
     "Hypothesis",
     "InverseCDF",
+    "Jacobi",
     "LanguageModel",
     "Limits",
     "LogitBias",
@@ -97,13 +113,19 @@ __all__ = [
     "Prefix",
     "PresencePenalty",
     "Processor",
+    "PromptLookup",
     "Purpose",
     "QuadraticSmoothing",
     "RepetitionPenalty",
+    "Reprompted",
+    "Round",
+    "Rounds",
     "Sample",
     "Score",
     "SearchTree",
+    "SelfSpeculative",
     "Session",
+    "Speculative",
     "Step",
     "StepTrace",
     "StochasticBeamSearch",

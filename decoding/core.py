@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import IntEnum
 from numbers import Integral, Rational, Real
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from .rounds import Round
     from .search_tree import SearchTree
     from .trace import StepTrace
 
@@ -40,7 +41,10 @@ class Session(Protocol):
         ...
 
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
-        """Append the first n[r] of ids (R, T) to row r; -> logits (R, keep, V) behind its last `keep` new ids."""
+        """Append the first n[r] of ids (R, T) to row r; -> logits (R, keep, V) behind its last `keep` new ids.
+
+        The first call brings the prompts, whole: a model that puts another prompt in their place has to know them.
+        """
         ...
 
     def select(self, rows: Tensor) -> None:
@@ -52,6 +56,7 @@ class Session(Protocol):
         ...
 
 
+@runtime_checkable
 class LanguageModel(Protocol):
     """Anything that turns ids into logits: GPT-2, a table, two models at once."""
 
@@ -64,6 +69,34 @@ class LanguageModel(Protocol):
         ...
 
     def open(self) -> Session: ...
+
+
+class HiddenSession(Session, Protocol):
+    """A session that shows what its logits are made from: an extra, which DoLa and contrastive search need."""
+
+    def extend_hidden(
+        self, ids: Tensor, n: Tensor | None = None, keep: int = 1, layers: Sequence[int] | None = None
+    ) -> Tensor:
+        """As `extend`, but hidden states (R, keep, L, C): behind each of so many layers, None for the last alone."""
+        ...
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """The logits (..., V) that hidden states (..., C) come to; of NaN they are NaN."""
+        ...
+
+
+@runtime_checkable
+class LayeredModel(LanguageModel, Protocol):
+    """A language model that can be looked into: GPT-2, not a table."""
+
+    @property
+    def n_layer(self) -> int: ...
+
+    def open(self) -> HiddenSession: ...
+
+    def early_exit(self, layers: int) -> LanguageModel:
+        """The language model of the first so many layers, with the head behind them."""
+        ...
 
 
 class Prefix(NamedTuple):
@@ -237,7 +270,8 @@ def _bracketed(value: object) -> str:
     if isinstance(value, (tuple, frozenset)):
         members = sorted(value) if isinstance(value, frozenset) else value
         return f"[{', '.join(map(_bracketed, members))}]"
-    return str(getattr(value, "__name__", repr(value)))  # functions have a name
+    shown = str(getattr(value, "__name__", repr(value)))  # functions have a name
+    return f"<{type(value).__name__}>" if "\n" in shown else shown  # networks print all their parts
 
 
 def widen(logits: Tensor) -> Tensor:
@@ -338,7 +372,7 @@ class Found(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a strategy adds to one row. Most add one id; speculation may add several, a full row none."""
+    """What a strategy adds to one row: an id, or none to a row that is full."""
 
     row: int  # prompt number * num_samples + sample number
     ids: tuple[int, ...]
@@ -347,6 +381,7 @@ class Step(NamedTuple):
     finish_reason: FinishReason | None = None  # set in the last step of the row
     trace: StepTrace | None = None
     found: Found | None = None  # in the last step of the row, where it was searched for
+    round: Round | None = None  # in the last step of each round of speculation
 
 
 class Strategy(Protocol):

@@ -9,6 +9,7 @@ from typing import NamedTuple, cast, overload
 
 from .chance import Gumbel, fresh_seed
 from .core import Chance, FinishReason, Found, Hypothesis, LanguageModel, Limits, Step, Strategy, check_prompts
+from .rounds import Rounds
 from .text import Stops, TextStream
 from .tokenizer import Tokenizer
 from .trace import Trace
@@ -27,6 +28,7 @@ class GeneratedIds:
     score                what a search ranked it by; None where nothing was searched for
     candidates           all that the search found, best first or as the strategy says, this one among them
     search               what else it has to tell, such as a bound
+    rounds               of speculation: what was drafted in each call of the model, and what became of it
     """
 
     prompt_ids: list[int]
@@ -40,6 +42,7 @@ class GeneratedIds:
     score: float | None = None
     candidates: Sequence[GeneratedIds] = field(default=(), repr=False)
     search: Found | None = field(default=None, repr=False, compare=False)
+    rounds: Rounds = field(default=Rounds(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -294,6 +297,7 @@ def _collect(
         score=candidates[0].score if candidates else None,
         candidates=[_candidate(one, prompt_ids, sample, seed) for one in candidates],
         search=last.found,
+        rounds=Rounds(step.round for step in steps if step.round is not None),
     )
 
 

@@ -83,8 +83,10 @@ def score(
         raise ValueError(f"the continuation goes on behind the id {eos_id}, which ends a text")
 
     session = model.open()
-    fed = prompt + text[:-1]  # the logits behind the last id of the text decide what follows it, which does not count
-    logits = widen(session.extend(*ragged([fed]), keep=max(len(text), 1))[0])  # (T, V): T ids of the text, at least 1
+    logits = widen(session.extend(*ragged([prompt]))[0])  # (1, V)
+    if len(text) > 1:  # what follows the last id does not count, so nobody asks for it
+        behind = session.extend(*ragged([text[:-1]]), keep=len(text) - 1)[0]  # (T - 1, V)
+        logits = torch.cat([logits, widen(behind)])  # (T, V): T ids of the text, at least 1
     prefix = Prefix.of([prompt], eos_id=eos_id, device=logits.device)
     paths = [_Path(0.0, [processor.start(1) for processor in strategy.processors])]
     logprobs: list[float] = []

@@ -12,13 +12,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .combine.reprompted import puts_another_prompt
 from .core import LanguageModel, Session, ragged
 
 
 class Uncached:
-    """A language model that remembers ids only, and runs `model` on all of them whenever it is asked."""
+    """A language model that remembers ids only, and runs `model` on all of them whenever it is asked.
+
+    Raises ValueError for a model that has to know where the prompt ends, such as one with guidance: make that of an
+    uncached one.
+    """
 
     def __init__(self, model: LanguageModel) -> None:
+        if puts_another_prompt(model):
+            raise ValueError(
+                f"{type(model).__name__} has to know where the prompt ends, which all ids at once do not tell; put "
+                f"Uncached inside: {type(model).__name__}(Uncached(model), ...)"
+            )
         self.model = model
 
     @property

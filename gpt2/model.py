@@ -10,6 +10,8 @@ Letters in the shape comments:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from os import PathLike
 
 import torch
@@ -134,6 +136,10 @@ class GPT2(nn.Module):
         return self.config.n_positions
 
     @property
+    def n_layer(self) -> int:
+        return self.config.n_layer
+
+    @property
     def device(self) -> torch.device:
         return self.wte.weight.device
 
@@ -162,24 +168,47 @@ class GPT2(nn.Module):
             causal = torch.ones(T, T, dtype=torch.bool, device=ids.device).tril()
             myself = torch.eye(T, dtype=torch.bool, device=ids.device)  # padding sees at least itself: no empty softmax
             visible = ((causal & real[:, None, :]) | myself)[:, None]  # (B, 1, T, T)
-        return self.head(self.transform(ids, positions, visible))
+        *_, x = self.residual_stream(ids, positions, visible)  # (B, T, C)
+        return self.head(self.ln_f(x))
 
-    def transform(
+    def residual_stream(
         self,
         ids: Tensor,
         positions: Tensor,
         visible: Tensor | None = None,
         caches: list[LayerCache] | None = None,
-    ) -> Tensor:
-        """Everything below the head: ids (B, T) at `positions` (T,) or (B, T) -> final hidden states (B, T, C)."""
+    ) -> Iterator[Tensor]:
+        """What runs through the network, (B, T, C) each time: the embeddings, then what every block makes of them.
+
+        ids (B, T) stand at `positions` (T,) or (B, T). The last LayerNorm and the head turn any of them into logits.
+        """
         x = self.embd_dropout(self.wte(ids) + self.wpe(positions))  # (B, T, C)
+        yield x
         for layer, block in enumerate(self.h):
             x = block(x, visible, caches[layer] if caches is not None else None)
-        return self.ln_f(x)
+            yield x
 
     def head(self, x: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., V), by comparing them with every row of the token embedding."""
         return F.linear(x, self.wte.weight)
+
+    def early_exit(self, layers: int) -> GPT2:
+        """The network of the first `layers` blocks, with the last LayerNorm and the head behind them.
+
+        A whole language model, faster and worse, which shares all parameters with this one. Raises ValueError for a
+        number of blocks that it does not have.
+        """
+        if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= self.config.n_layer:
+            raise ValueError(
+                f"this model has {self.config.n_layer} layers, of which the first 1 to all; got {layers!r}"
+            )
+        with torch.device("meta"):
+            model = type(self)(replace(self.config, n_layer=layers))
+        for name, part in self.named_children():
+            model.register_module(name, part)
+        model.h = nn.ModuleList(self.h[:layers])
+        model.source = self.source
+        return model.train(self.training)
 
     def open(self) -> Session:
         """An empty session: the key/value cache of a running generation. See `Session`.

@@ -6,6 +6,7 @@ different lengths, beams that change parents, and rejected drafts the same three
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -43,7 +44,6 @@ class Session:
         """
         return self._filled[..., : int(self.lengths.max()), :]
 
-    @torch.no_grad()
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
         """Append ids to every row, and return the logits that follow the last ones.
 
@@ -57,6 +57,25 @@ class Session:
         Raises ValueError for shapes that do not fit and for a row that would outgrow the model's positions; nothing has
         changed then.
         """
+        return self.head(self.extend_hidden(ids, n, keep)[:, :, 0])  # (R, keep, V)
+
+    @torch.no_grad()
+    def head(self, hidden: Tensor) -> Tensor:
+        """The logits (..., V) that hidden states (..., C) of `extend_hidden` come to; of NaN they are NaN."""
+        return self.model.head(hidden)
+
+    @torch.no_grad()
+    def extend_hidden(
+        self, ids: Tensor, n: Tensor | None = None, keep: int = 1, layers: Sequence[int] | None = None
+    ) -> Tensor:
+        """As `extend`, but what comes back are hidden states (R, keep, L, C), from which `head` makes logits.
+
+        layers    behind how many blocks to look: 0 for the embeddings, n_layer for what `extend` uses, and for None.
+                  The last LayerNorm is applied to each, so that all speak the head's language
+        """
+        layers = [self.model.n_layer] if layers is None else list(layers)
+        if not layers or not all(layer in range(self.model.n_layer + 1) for layer in layers):
+            raise ValueError(f"hidden states are there behind 0 to {self.model.n_layer} blocks; got {layers}")
         if n is not None and ids.dim() == 2 and n.shape == ids.shape[:1]:
             filler = torch.arange(ids.shape[1], device=ids.device) >= n.to(ids.device)[:, None]  # (R, T)
             ids = ids.masked_fill(filler, 0)
@@ -84,20 +103,21 @@ class Session:
             if T > 1 and start > 0:
                 visible = torch.arange(S, device=device) <= positions[:, None]  # (T, S)
 
-        x = self.model.transform(
+        stream = self.model.residual_stream(
             ids,
             positions.clamp(max=self.model.n_positions - 1),  # slots behind a row's real ids may lie past the edge
             visible,
             [LayerCache(layer, where, S) for layer in self._cache],
-        )  # (R, T, C)
+        )  # (R, T, C) each
+        last = n[:, None] - keep + torch.arange(keep)  # (R, keep): where the kept positions stand among the new ones
+        rows, kept = torch.arange(R, device=device)[:, None], last.clamp(min=0).to(device)
+        seen = {layer: x[rows, kept] for layer, x in enumerate(stream) if layer in layers}  # (R, keep, C) each
         self.lengths = lengths + n
 
-        last = n[:, None] - keep + torch.arange(keep)  # (R, keep): where the kept positions stand among the new ones
-        x = x[torch.arange(R, device=device)[:, None], last.clamp(min=0).to(device)]  # (R, keep, C)
-        logits = self.model.head(x)  # (R, keep, V)
+        hidden = self.model.ln_f(torch.stack([seen[layer] for layer in layers], dim=2))  # (R, keep, L, C)
         if bool((last < 0).any()):
-            logits = logits.masked_fill((last < 0).to(device)[:, :, None], float("nan"))
-        return logits
+            hidden = hidden.masked_fill((last < 0).to(device)[:, :, None, None], float("nan"))
+        return hidden
 
     def select(self, rows: Tensor) -> None:
         """Replace the rows by those with the numbers `rows` (R',): a row may be left out, moved or repeated."""

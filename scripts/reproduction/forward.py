@@ -30,7 +30,7 @@ def forward(fact: Fact, bench: Bench) -> Got:
     logits = model(ids)  # (B, T, V)
     got = about_logits(fact, logits)
     if "hidden_first5" in fact.compare:
-        hidden = model.transform(ids, torch.arange(ids.shape[1], device=model.device))  # (B, T, C)
+        hidden = model.open().extend_hidden(ids, keep=ids.shape[1])[:, :, 0]  # (B, T, C)
         got["hidden_first5"] = hidden[0, fact.expected["position"], :5].tolist()
     if "key_mean_per_layer" in fact.compare:
         session = model.open()

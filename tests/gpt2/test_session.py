@@ -266,25 +266,25 @@ class RewoundByTheShortest(Session):
 
 def positions_off_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every new id sits one position too late once there is a cache."""
-    true = GPT2.transform
+    true = GPT2.residual_stream
 
-    def wrong(self: GPT2, ids: Tensor, positions: Tensor, visible: Tensor | None = None, caches=None) -> Tensor:  # type: ignore[no-untyped-def]
+    def wrong(self: GPT2, ids: Tensor, positions: Tensor, visible: Tensor | None = None, caches=None):  # type: ignore[no-untyped-def]
         late = (positions + (positions > 0)).clamp(max=P - 1) if caches is not None else positions
         return true(self, ids, late, visible, caches)
 
-    monkeypatch.setattr(GPT2, "transform", wrong)
+    monkeypatch.setattr(GPT2, "residual_stream", wrong)
 
 
 def padding_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attention looks at every slot that is not in the future of the longest row."""
-    true = GPT2.transform
+    true = GPT2.residual_stream
 
-    def wrong(self: GPT2, ids: Tensor, positions: Tensor, visible: Tensor | None = None, caches=None) -> Tensor:  # type: ignore[no-untyped-def]
+    def wrong(self: GPT2, ids: Tensor, positions: Tensor, visible: Tensor | None = None, caches=None):  # type: ignore[no-untyped-def]
         if visible is not None and visible.dim() == 4:
             visible = visible.any(dim=0, keepdim=True)
         return true(self, ids, positions, visible, caches)
 
-    monkeypatch.setattr(GPT2, "transform", wrong)
+    monkeypatch.setattr(GPT2, "residual_stream", wrong)
 
 
 def written_to_the_same_slots(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import copy
 import inspect
 import json
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,12 +136,12 @@ def dropout_left_on(patch: pytest.MonkeyPatch, bench: Bench) -> None:
 
 
 def shift_positions(patch: pytest.MonkeyPatch, where: Callable[[Tensor, Any], bool]) -> None:
-    right = GPT2.transform
+    right = GPT2.residual_stream
 
-    def transform(self: GPT2, ids: Tensor, positions: Tensor, visible: Any = None, caches: Any = None) -> Tensor:
+    def wrong(self: GPT2, ids: Tensor, positions: Tensor, visible: Any = None, caches: Any = None) -> Iterator[Tensor]:
         return right(self, ids, positions + 1 if where(ids, caches) else positions, visible, caches)
 
-    patch.setattr(GPT2, "transform", transform)
+    patch.setattr(GPT2, "residual_stream", wrong)
 
 
 # -- mistakes in the cache --------------------------------------------------------------------------------------------
