@@ -78,7 +78,7 @@ class _RepromptedSession:
         lengths = lengths.cpu()
         if bool((lengths < self._prompt_lengths).any()):
             raise ValueError(
-                f"rows cannot go back into their prompts, of {self._prompt_lengths.tolist()} ids, in whose place others "
+                f"rows cannot go back into prompts of {self._prompt_lengths.tolist()} ids, in whose place others "
                 f"stand; got {lengths.tolist()}"
             )
         self._session.rewind(lengths if self._shorter is None else lengths - self._shorter)
