@@ -6,7 +6,7 @@ processor also needs a plain version in `tests/decoding/plain_processors.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,12 @@ from decoding import (
     BanWords,
     BeamSearch,
     BestOfN,
+    BlockVerification,
+    Chance,
     ConstrainedBeamSearch,
+    ContrastiveSearch,
     DiverseBeamSearch,
+    DrafterInvariant,
     DynamicTemperature,
     EpsilonCutoff,
     EtaCutoff,
@@ -29,6 +33,8 @@ from decoding import (
     Force,
     FrequencyPenalty,
     Greedy,
+    Jacobi,
+    LanguageModel,
     LogitBias,
     MajorityVote,
     MinimumBayesRisk,
@@ -37,14 +43,19 @@ from decoding import (
     Mirostat,
     NoRepeatNGram,
     PLess,
+    Prefix,
     PresencePenalty,
     Processor,
+    PromptLookup,
+    Purpose,
     QuadraticSmoothing,
     RepetitionPenalty,
     Sample,
+    Speculative,
     StochasticBeamSearch,
     Strategy,
     Suppress,
+    TableModel,
     TailFree,
     Temperature,
     Tokenizer,
@@ -56,6 +67,7 @@ from decoding import (
     TransformersBeamSearch,
     TypicalP,
 )
+from decoding.drafts import DraftSession, ModelDraft
 
 VOCABULARY = 12  # ids of the distributions that the examples are tried on
 
@@ -85,11 +97,29 @@ class StrategyExample:
 
     deterministic     it makes no random choices
     shift_invariant   adding the same number to all logits changes nothing
+    needs_layers      it takes models only that show hidden states
     """
 
     strategy: Strategy
     deterministic: bool = False
     shift_invariant: bool = True
+    needs_layers: bool = False
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Drafts for any model, and knows nothing of it: another table, with as many ids."""
+
+    def start(
+        self,
+        target: LanguageModel,
+        prompts: Sequence[Prefix],
+        processors: Sequence[Processor],
+        purpose: Purpose,
+        chances: Sequence[Chance],
+    ) -> DraftSession:
+        model = ModelDraft(TableModel.random(target.n_vocab, 64, seed=23))
+        return model.start(target, prompts, processors, purpose, chances)
 
 
 class FourTokens(Tokenizer):
@@ -258,6 +288,18 @@ STRATEGIES = [
     StrategyExample(BestOfN(XTC(0.2, 0.4), n=2)),
     StrategyExample(MinimumBayesRisk(TopK(3), n=3)),
     StrategyExample(MajorityVote(TopK(2), n=3)),
+    StrategyExample(ContrastiveSearch(), deterministic=True, needs_layers=True),
+    StrategyExample(ContrastiveSearch(NoRepeatNGram(2), k=2, alpha=0.3), deterministic=True, needs_layers=True),
+    StrategyExample(Speculative(draft=Stranger())),
+    StrategyExample(Speculative(XTC(0.2, 0.4), Temperature(0.7), draft=Stranger(), length=2)),
+    StrategyExample(Speculative(TopK(3), Mirostat(1.0, 0.3), draft=PromptLookup(1), length=3)),
+    StrategyExample(Speculative(Temperature(0.0), draft=Stranger()), deterministic=True),
+    StrategyExample(BlockVerification(TopP(0.8), draft=Stranger(), length=3)),
+    StrategyExample(BlockVerification(TopK(3), Mirostat(1.0, 0.3), draft=PromptLookup(2))),
+    StrategyExample(DrafterInvariant(FrequencyPenalty(0.5), TopP(0.9), draft=Stranger())),
+    StrategyExample(DrafterInvariant(draft=PromptLookup(1), length=1)),
+    StrategyExample(Jacobi(), deterministic=True),
+    StrategyExample(Jacobi(NoRepeatNGram(2), FrequencyPenalty(0.3), window=3), deterministic=True),
 ]
 
 

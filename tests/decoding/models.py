@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from decoding import LanguageModel, Strategy, TableModel, law
+from decoding.core import HiddenSession
+from decoding.uncached import RowsSession
 
 
 def memoised(model: TableModel) -> TableModel:
@@ -51,6 +53,41 @@ def scripted(n_vocab: int, n_prompt: int, new_ids: Sequence[int], n_positions: i
         return logits
 
     return TableModel(n_vocab, n_positions, logits_after)
+
+
+class ShownTable(TableModel):
+    """A table that shows hidden states: its logits, but for what is added to all of them at the end."""
+
+    n_layer = 1
+
+    def __init__(
+        self, n_vocab: int, n_positions: int, logits_after: Callable[[Sequence[int]], Tensor], shift: float = 0.0
+    ) -> None:
+        super().__init__(n_vocab, n_positions, logits_after)
+        self.shift = shift
+
+    def open(self) -> HiddenSession:
+        return _ShownSession(self._look_up, self.shift)
+
+    def early_exit(self, layers: int) -> TableModel:
+        return rounded(self, 2)
+
+
+class _ShownSession(RowsSession):
+    def __init__(self, logits_after: Callable[[list[list[int]], int], Tensor], shift: float) -> None:
+        super().__init__(logits_after)
+        self._shift = shift
+
+    def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
+        return self.head(super().extend(ids, n, keep))
+
+    def extend_hidden(
+        self, ids: Tensor, n: Tensor | None = None, keep: int = 1, layers: Sequence[int] | None = None
+    ) -> Tensor:
+        return super().extend(ids, n, keep)[:, :, None]  # (R, keep, 1, V)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        return hidden + self._shift
 
 
 class Wrapped:
