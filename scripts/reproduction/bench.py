@@ -10,6 +10,7 @@ import torch
 from decoding import Tokenizer
 from gpt2 import GPT2
 from gpt2.hub import ModelFiles
+from gpt2.hub_errors import HubUnreachableError, ModelNotFoundError
 
 
 class Waits(Exception):  # noqa: N818  (nothing is wrong)
@@ -37,6 +38,16 @@ class Bench:
         if self.model is None:
             raise Waits(self.missing, weights=True)
         return self.model
+
+    def another(self, name: str) -> GPT2:
+        """A second model, to draft with. Raises Waits where its weights are not on this machine."""
+        network = self.network()
+        if network.source is not None and network.source.name == name:
+            return network
+        try:
+            return GPT2.from_pretrained(name, local_files_only=True, device=network.device)
+        except (ModelNotFoundError, HubUnreachableError) as error:
+            raise Waits(f"the weights of {name} beside these: scripts/prefetch.py {name}", weights=True) from error
 
     def network_in_half(self) -> GPT2:
         """The same in float16, made once: what some facts were published for."""

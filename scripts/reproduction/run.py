@@ -38,6 +38,8 @@ RUNNERS: dict[str, Runner] = {
     "sample": writing.sample,
     "greedy_retokenised": writing.greedy_retokenised,
     "greedy_per_beam": writing.greedy_per_beam,
+    "contrastive": writing.contrastive,
+    "speculative": writing.speculative,
     "beam": writing.beam,
     "beam_expand": writing.beam_expand,
     "exhaustive_tree": writing.exhaustive_tree,
@@ -46,8 +48,6 @@ RUNNERS: dict[str, Runner] = {
 # What facts wait for, in words; a name that is missing here stands for itself.
 _WORDS = {
     "constrained_beam": "transformers' constrained beam search",
-    "contrastive": "contrastive search",
-    "guidance": "classifier-free guidance",
     "hf_watermark": "the watermark of transformers",
 }
 
@@ -97,7 +97,8 @@ def run(fact: Fact, bench: Bench) -> Outcome:
 def missing_strategy(fact: Fact) -> str:
     """What of this fact does not exist here yet, in words; empty where all does."""
     names = [fact.run["name"]] if fact.run["name"] not in RUNNERS else []
-    names += [one["name"] for one in fact.run.get("processors", []) if one["name"] not in writing.PROCESSORS]
+    known = writing.PROCESSORS.keys() | writing.MODELS.keys()
+    names += [one["name"] for one in fact.run.get("processors", []) if one["name"] not in known]
     return f"{_WORDS.get(names[0], names[0])}, not built yet" if names else ""
 
 

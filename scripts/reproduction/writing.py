@@ -10,17 +10,23 @@ import torch
 
 from decoding import (
     BanSequences,
+    ClassifierFreeGuidance,
+    ContrastiveSearch,
     EpsilonCutoff,
     Force,
     Greedy,
     Gumbel,
+    LanguageModel,
     MinP,
     Multinomial,
     NoRepeatNGram,
     Prefix,
     Processor,
+    PromptLookup,
     RepetitionPenalty,
     Sample,
+    SelfSpeculative,
+    Speculative,
     Strategy,
     Temperature,
     TopK,
@@ -50,12 +56,28 @@ PROCESSORS: dict[str, Callable[[dict[str, Any], Fact], Processor]] = {
     "bad_words": lambda settings, fact: BanSequences(settings["ids"]),
     "forced_eos": lambda settings, fact: Force({fact.max_new_tokens - 1: settings["id"]}),
 }
+# The same for what is a processor elsewhere, and here a language model made of others.
+MODELS: dict[str, Callable[[dict[str, Any], LanguageModel], LanguageModel]] = {
+    "guidance": lambda settings, model: ClassifierFreeGuidance(
+        model, settings["negative_prompt_ids"], scale=settings["scale"]
+    ),
+}
 ANY_SEED = 0  # where the fact says that the draw does not matter
 
 
 def processors(fact: Fact) -> list[Processor]:
     """The processors of a fact, in its order."""
-    return [PROCESSORS[settings["name"]](settings, fact) for settings in fact.run.get("processors", [])]
+    written: list[dict[str, Any]] = fact.run.get("processors", [])
+    return [PROCESSORS[settings["name"]](settings, fact) for settings in written if settings["name"] not in MODELS]
+
+
+def made_of(network: GPT2, fact: Fact) -> LanguageModel:
+    """The network, or the language model that the fact makes of it."""
+    model: LanguageModel = network
+    for settings in fact.run.get("processors", []):
+        if settings["name"] in MODELS:
+            model = MODELS[settings["name"]](settings, model)
+    return model
 
 
 # -- greedy, sampled and searched texts -------------------------------------------------------------------------------
@@ -92,9 +114,28 @@ def beam(fact: Fact, bench: Bench) -> Got:
     return _texts(fact, bench, search, Gumbel, ANY_SEED)
 
 
+def contrastive(fact: Fact, bench: Bench) -> Got:
+    strategy = ContrastiveSearch(*processors(fact), k=fact.run["top_k"], alpha=fact.run["penalty_alpha"])
+    return _texts(fact, bench, strategy, Gumbel, ANY_SEED)
+
+
+def speculative(fact: Fact, bench: Bench) -> Got:
+    """Several ids a call, drafted by another model, by the first layers, or copied."""
+    (kind, value), *_ = fact.run["draft"].items()
+    drafts: dict[str, Callable[[], Any]] = {
+        "model": lambda: bench.another(value),
+        "early_exit": lambda: SelfSpeculative(value),
+        "prompt_lookup": lambda: PromptLookup(value),
+    }
+    chain = [*processors(fact), Temperature(fact.run["temperature"])]
+    strategy = Speculative(*chain, draft=drafts[kind](), length=fact.run["length"])
+    return _texts(fact, bench, strategy, Gumbel, ANY_SEED)
+
+
 def _texts(fact: Fact, bench: Bench, strategy: Strategy, draw: Draw, seed: int) -> Got:
     """Each row on its own; and, where it was published in a batch, once more beside its neighbours."""
-    model = bench.network_in_half() if "float16" in fact.requires else bench.network()
+    network = bench.network_in_half() if "float16" in fact.requires else bench.network()
+    model = made_of(network, fact)
 
     def write(prompts: list[list[int]]) -> list[GeneratedIds]:
         eos_id = fact.run["eos_token_id"]
@@ -108,7 +149,7 @@ def _texts(fact: Fact, bench: Bench, strategy: Strategy, draw: Draw, seed: int) 
         together = [one.ids for one in write(rows)][: len(fact.rows)]
         if together != [one.ids for one in alone]:
             return {key: {"alone": [one.ids for one in alone], "in a batch": together} for key in fact.compare}
-    got = [_about_text(fact, bench, model, one) for one in alone]
+    got = [_about_text(fact, bench, network, one) for one in alone]
     return got[0] if fact.has_one_row else {key: [one[key] for one in got] for key in fact.compare}
 
 

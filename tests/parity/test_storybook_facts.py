@@ -25,7 +25,7 @@ ELSEWHERE = {
     ("tokenizer_files", "vocab_bpe_sha256"), ("vocabulary_strings", "strings"),
     # strategies that transformers does not have, or no longer has
     ("beam", "exp_mean_logprob"), ("beam_expand", "candidates"), ("beam_expand", "kept"), ("constrained_beam", "text"),
-    ("contrastive", "new_ids"), ("contrastive", "text"), ("exhaustive_tree", "score"), ("exhaustive_tree", "text"),
+    ("exhaustive_tree", "score"), ("exhaustive_tree", "text"),
 }  # fmt: skip
 
 

@@ -12,5 +12,5 @@ gives other numbers on other processors: those facts are soft.
     layout.py   the JSON of facts/
     passes.py   logits          inner.py    the cache, hidden states      losses.py   losses, AdamW, perplexities
     texts.py    greedy texts    draws.py    drawn texts                   files.py    checkpoint, config, encodings
-    later.py    strategies that are not built yet: beams, penalties, bans, guidance
+    later.py    everything after sampling: beams, penalties, bans, guidance, contrastive search, speculation
 """

@@ -1,4 +1,4 @@
-"""What strategies of later parts will be held to: penalties, bans, guidance, other truncations, beams."""
+"""Everything after sampling: penalties, bans, guidance, contrastive search, speculation, truncations, beams."""
 
 from __future__ import annotations
 
@@ -35,6 +35,18 @@ def later_strategies(writer: Writer) -> None:
         settings={"guidance_scale": 1.5},
         compare=BOTH,
     )
+    greedy_text(
+        writer,
+        "S-greedy-guidance-negative",
+        "A-hf-cfg-2",
+        encode("The dragon flew over the castle,"),
+        24,
+        settings={"guidance_scale": 2.0, "negative_prompt_ids": torch.tensor([encode("A very sad story.")])},
+        compare=BOTH,
+        run={"processors": [guidance(2.0, encode("A very sad story."))]},
+    )
+    contrastive(writer)
+    speculative(writer)
     greedy_from_beginnings(writer)
     once, mild = encode("Once upon a time"), processor("temperature", 0.8)
     drawn_text(writer, "S-sample-min_p", "A-doc-distil-seq-min_p", once, 16, [mild, processor("min_p", 0.05)], 3)
@@ -48,6 +60,53 @@ def later_strategies(writer: Writer) -> None:
         5,
     )
     beams(writer)
+
+
+def guidance(scale: float, negative_prompt_ids: list[int]) -> Entry:
+    return {"name": "guidance", "scale": scale, "negative_prompt_ids": negative_prompt_ids}
+
+
+def contrastive(writer: Writer) -> None:
+    """A plain loop around transformers' network, which computes everything anew: its own left it with version 4.56.
+
+    `generate` of 4.55.4 gave the same ids, on another day: tests/parity/write_hidden_state_fixtures.py tells how.
+    """
+    like, reference, steps = "A-gs-large-contrastive", writer.reference, 60
+    alpha, k = (writer.published[like]["run"][name] for name in ("penalty_alpha", "top_k"))
+    for id, text in {
+        "S-contrastive": "Once upon a time",
+        "S-contrastive-dog": "The little dog ran to the park because",
+    }.items():
+        prompt = reference.encode(text)
+        whole, margins = list(prompt), []
+        for _ in range(steps):
+            with torch.no_grad():
+                output = reference.double(torch.tensor([whole]), output_hidden_states=True)
+                best = output.logits[0, -1].softmax(dim=-1).topk(k)
+                candidates = torch.tensor([[*whole, id] for id in best.indices.tolist()])  # (k, T + 1)
+                hidden = reference.double(candidates, output_hidden_states=True).hidden_states[-1]  # (k, T + 1, C)
+            cosines = torch.cosine_similarity(hidden[:, -1:], hidden[:, :-1], dim=-1)  # (k, T)
+            scores = (1 - alpha) * best.values - alpha * cosines.amax(dim=-1)  # (k,)
+            margins.append(neighbours(scores.topk(2).values))
+            whole.append(int(best.indices[scores.argmax()]))
+        check_margin(min(margins), MARGIN, id)
+        entry = reference.text_entry(prompt, whole[len(prompt) :])
+        rules = {**BOTH, "new_ids": {"mode": "prefix", "n": 50}} if id == "S-contrastive" else BOTH
+        writer.add(id, like, entry, prompt_ids=prompt, max_new_tokens=steps, compare=rules)
+
+
+def speculative(writer: Writer) -> None:
+    """The same text from three drafts, two of which transformers has as well."""
+    like, reference = "A-spec-xl-turing-drafted", writer.reference
+    dog = reference.encode("The little dog ran to the park because")
+    drafts: dict[str, tuple[Entry, Entry]] = {
+        "S-speculative-model": ({"model": "storybook"}, {"assistant_model": reference.another()}),
+        "S-speculative-lookup": ({"prompt_lookup": 3}, {"prompt_lookup_num_tokens": 4}),
+        "S-speculative-early-exit": ({"early_exit": 4}, {}),
+    }
+    for id, (draft, settings) in drafts.items():
+        run = {"draft": draft, "eos_token_id": EOS}
+        greedy_text(writer, id, like, dog, 40, settings=settings, compare=BOTH, run=run)
 
 
 def penalties_and_bans(writer: Writer) -> None:
