@@ -64,6 +64,7 @@ class Target:
         self._seen: list[list[Stage]] = []
         self._states = [row.states]  # before each place
         self._fault: str | None = None
+        self._logprobs: dict[int, Tensor] = {}  # what several ask for, and takes time
 
     def prefix(self, place: int) -> Prefix:
         """The row, up to there."""
@@ -96,7 +97,9 @@ class Target:
 
     def logprobs(self, place: int) -> Tensor:
         """Processed, (V,) float64, natural logarithms."""
-        return self.logits(place)[0].double().log_softmax(dim=-1)
+        if place not in self._logprobs:
+            self._logprobs[place] = self.logits(place)[0].double().log_softmax(dim=-1)
+        return self._logprobs[place]
 
     def states(self, place: int) -> list[State]:
         """What the processors remember behind the id in this place."""
