@@ -35,7 +35,7 @@ class Combined:
         self.n_positions = min(model.n_positions for model in models)
 
     def rule(self, *logits: Tensor) -> Tensor:
-        """Logits (..., V) of every model, at least float32 -> (..., V). A row of NaN must stay one."""
+        """Logits (..., V) of every model, at least float32 -> (..., V)."""
         raise NotImplementedError
 
     def open(self) -> Session:
@@ -54,7 +54,9 @@ class _CombinedSession:
         return self._sessions[0].lengths
 
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
-        return self._model.rule(*(widen(session.extend(ids, n, keep)) for session in self._sessions))  # (R, keep, V)
+        logits = [widen(session.extend(ids, n, keep)) for session in self._sessions]  # (R, keep, V) each
+        unknown = torch.stack([one[..., :1].isnan() for one in logits]).any(dim=0)  # (R, keep, 1): to any of them
+        return self._model.rule(*logits).masked_fill(unknown, torch.nan)  # (R, keep, V)
 
     def select(self, rows: Tensor) -> None:
         for session in self._sessions:
@@ -76,10 +78,11 @@ def keep_plausible(scores: Tensor, logprobs: Tensor, alpha: float) -> Tensor:
 
         V_head = { i : p_i >= alpha max p },     p = exp(logprobs)
 
-    The plausibility threshold of Li et al. 2022, arXiv:2210.15097, which leaves rows of NaN as they are.
+    The plausibility threshold of Li et al. 2022, arXiv:2210.15097, which leaves rows of NaN as they are. An id of
+    probability 0 never stays.
     """
     least = logprobs.amax(dim=-1, keepdim=True) + (math.log(alpha) if alpha > 0.0 else -math.inf)  # (..., 1)
-    return scores.masked_fill(logprobs < least, -torch.inf)
+    return scores.masked_fill((logprobs < least) | (logprobs == -torch.inf), -torch.inf)
 
 
 def check_alpha(alpha: float) -> None:

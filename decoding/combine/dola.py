@@ -85,8 +85,8 @@ def premature_layer(last: Tensor, early: Tensor) -> Tensor:
         early.double().log_softmax(dim=-1),
     )  # (..., 1, V), (..., L, V)
     a = torch.logaddexp(q, m) - math.log(2)  # (..., L, V)
-    divergence = (q.exp() * (q - a) + m.exp() * (m - a)).nansum(dim=-1) / 2  # (..., L): 0 log 0 counts as 0
-    return divergence.argmax(dim=-1)  # (...)
+    from_q, from_m = (q.exp() * (q - a)).nansum(dim=-1), (m.exp() * (m - a)).nansum(dim=-1)  # 0 log 0 counts as 0
+    return (from_q + from_m).argmax(dim=-1)  # (..., L) -> (...): half of it is the divergence
 
 
 class _DoLaSession:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
-from ..core import LanguageModel, is_number
+from ..core import LanguageModel, is_number, written
 from .combined import Combined
 from .reprompted import Reprompted
 
@@ -38,12 +39,15 @@ class ClassifierFreeGuidance(Combined):
         self.scale = scale
 
     def __repr__(self) -> str:
-        prompt = "" if self.negative_prompt is None else f"{self.negative_prompt}, "
+        prompt = "" if self.negative_prompt is None else f"{written(self.negative_prompt)}, "
         return f"ClassifierFreeGuidance({prompt}scale={self.scale!r})"
 
     def rule(self, *logits: Tensor) -> Tensor:
         conditional, unconditional = logits  # (..., V) each
         if self.scale == 1.0:
             return conditional  # untouched
+        if self.scale == 0.0:
+            return unconditional
         c, u = conditional.log_softmax(dim=-1), unconditional.log_softmax(dim=-1)
-        return self.scale * (c - u) + u
+        neither = (c == -torch.inf) & (u == -torch.inf)  # (..., V): ids that stay removed, where inf - inf is NaN
+        return (self.scale * (c - u) + u).masked_fill(neither, -torch.inf)

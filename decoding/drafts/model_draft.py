@@ -106,12 +106,13 @@ class _ModelDraftSession:
         new = {r: self._go_back(self._rows[r], one_row(now[r])) for r in going}
         self._session.rewind(torch.tensor([len(row.fed) for row in self._rows]))
         while new:
-            for r, logits in self._feed(new, now, chances).items():  # (1, V)
+            processed = self._feed(new, now, chances)
+            for r, logits in processed.items():  # (1, V)
                 id = chances[r].choose(logits, self._purpose, now[r])  # (1,)
                 ids[r].append(int(id))
                 logprobs[r].append(logits[0].double().log_softmax(dim=-1))  # (V,)
                 now[r] = now[r].append(id)
-            new = {r: ids[r][-1:] for r in new if ids[r] and may_go_on(r)}
+            new = {r: ids[r][-1:] for r in processed if may_go_on(r)}  # the others have nothing more to say
         return [Draft(tuple(row), tuple(parts)) for row, parts in zip(ids, logprobs, strict=True)]
 
     def _go_back(self, row: _Row, ids: list[int]) -> list[int]:

@@ -15,6 +15,7 @@ except ModuleNotFoundError as error:
 
 from .charts import bars, heatmap, lines
 from .curves import along_text, nucleus_curve
+from .drafts import draft_rounds
 from .frequencies import frequencies
 from .next_token import next_token_bars
 from .picture import Picture
@@ -25,6 +26,7 @@ __all__ = [
     "Picture",
     "along_text",
     "bars",
+    "draft_rounds",
     "frequencies",
     "heatmap",
     "lines",

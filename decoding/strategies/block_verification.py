@@ -62,13 +62,14 @@ class BlockVerification(Speculation):
             if target.fault(place) is not None:
                 whole = place  # so the draft ends here, as nothing can be said about what is behind
                 break
-            p = target.logprobs(place).exp()  # (V,)
+            logprobs = target.logprobs(place)  # (V,)
+            p = logprobs.exp()
             q = draft.probabilities(place, len(p)).to(p.device)  # (V,)
             surplus = (weight * p - q).clamp(min=0.0)  # (V,)
             s = float(surplus.sum())
-            if place == 0 or (s > 0.0 and accepted(s / (s + 1.0 - weight), target.chance, target.prefix(place))):
+            if place == 0 or (s > 0.0 and accepted(s / (s + (1.0 - weight)), target.chance, target.prefix(place))):
                 kept, residual = place, surplus
-            weight = min(1.0, weight * float(p[id] / q[id]))
+            weight = min(1.0, weight * float((logprobs[id] - draft.logprob(place)).exp()))
         if whole and accepted(weight, target.chance, target.prefix(whole)):
             kept = whole
         if kept < whole:

@@ -33,9 +33,9 @@ class ContrastiveSearch(ProcessedStrategy):
     p is the processed distribution, h_v the last hidden state, behind the last LayerNorm, that v would have, and h_j
     those of all ids before it, the prompt's too. (Ties: the lowest id.) With k = 1 or alpha = 0 it is greedy decoding.
 
-    Deterministic, and without the loops of greedy decoding where hidden states tell ids apart. In small GPT-2 models
-    all of them point nearly the same way, so that the penalty is nearly the same for all and little changes (Su &
-    Collier 2022, arXiv:2210.14140). Every step runs the model on k continuations of each row.
+    Deterministic, and without the loops of greedy decoding where hidden states tell ids apart. In OpenAI's gpt2 and
+    gpt2-medium all of them point nearly the same way, so that the penalty is nearly the same for all and little changes
+    (Su & Collier 2022, arXiv:2210.14140). Every step runs the model on k continuations of each row.
 
     Raises ValueError for a model that does not show its hidden states, for k below 1, and for an alpha outside of 0
     to 1.

@@ -47,9 +47,11 @@ class Speculative(Speculation):
     def verify(self, target: Target) -> Verdict:
         draft = target.draft
         for place, id in enumerate(draft.ids):
-            p = target.logprobs(place).exp()  # (V,)
-            q = draft.probabilities(place, len(p)).to(p.device)  # (V,)
-            if not accepted(float(p[id] / q[id]), target.chance, target.prefix(place)):
+            logprobs = target.logprobs(place)  # (V,)
+            ratio = float((logprobs[id] - draft.logprob(place)).exp())  # p(x) / q(x), both of which may underflow
+            if not accepted(ratio, target.chance, target.prefix(place)):
+                p = logprobs.exp()
+                q = draft.probabilities(place, len(p)).to(p.device)  # (V,)
                 return Verdict(place, drawn_anew((p - q).clamp(min=0.0), target, place))
         place = len(draft.ids)
         if target.finished:

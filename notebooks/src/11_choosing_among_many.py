@@ -5,7 +5,7 @@
 # one of them by a reward, by likeness or by a vote; and you can say what each choice favours.
 #
 # **Time** 75 minutes · **Needs** notebooks [5](05_drawing_a_token.ipynb) and
-# [10](10_beam_search.ipynb) · **Next** [14. How to generate](14_how_to_generate.ipynb)
+# [10](10_beam_search.ipynb) · **Next** [12. Two models](12_two_models.ipynb)
 #
 # Until now a prompt got one text. But nothing forbids making twenty and keeping the best. That
 # leaves two questions: how to make twenty texts that are worth having, and what "the best" is. The
