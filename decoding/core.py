@@ -173,6 +173,16 @@ def check_prompts(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> Non
             raise ValueError(f"{which} has ids outside of the vocabulary, 0 to {model.n_vocab - 1}")
 
 
+def check_positions(lengths: Tensor, n: Tensor | int, n_positions: int) -> None:
+    """Raise ValueError where rows of these lengths, n ids longer, would outgrow a model's positions."""
+    longest = int((lengths + n).max())
+    if longest > n_positions:
+        raise ValueError(
+            f"this model has {n_positions} positions; a row would come to {longest} ids, "
+            f"{longest - n_positions} too many"
+        )
+
+
 class Purpose(IntEnum):
     """What a random choice is for. Part of the key of its noise, so that two purposes never share any."""
 

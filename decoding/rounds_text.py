@@ -14,7 +14,7 @@ DraftFate = Literal["kept", "rejected", "behind", "own"]
 
 MARKS: dict[DraftFate, str] = {"kept": "+", "rejected": "x", "behind": "-", "own": ">"}
 LEGEND = """\
-round  + drafted and kept   x rejected   - behind a rejected one   > by the model
+round  + kept   x rejected   - behind a rejected one   > the model's own
        numbers are p/q: the id's probability by the model and by the draft"""
 _HEAD = 7  # columns before the ids of a round
 _NAME = 24  # columns of a token's name

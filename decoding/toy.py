@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .chance import mix
-from .core import Session
+from .core import Session, check_positions
 from .uncached import RowsSession
 
 
@@ -53,12 +53,7 @@ class TableModel:
         return RowsSession(self._look_up)
 
     def _look_up(self, rows: list[list[int]], keep: int) -> Tensor:
-        longest = max(map(len, rows))
-        if longest > self.n_positions:
-            raise ValueError(
-                f"this model has {self.n_positions} positions; a row would come to {longest} ids, "
-                f"{longest - self.n_positions} too many"
-            )
+        check_positions(torch.tensor([len(row) for row in rows]), 0, self.n_positions)
 
         def after(ids: list[int]) -> Tensor:  # (V,); before the first id there is nothing to look up
             return self.logits_after(ids) if ids else torch.full((self.n_vocab,), torch.nan)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from numbers import Integral
 from os import PathLike
 
 import torch
@@ -198,15 +199,15 @@ class GPT2(nn.Module):
         A whole language model, faster and worse, which shares all parameters with this one. Raises ValueError for a
         number of blocks that it does not have.
         """
-        if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= self.config.n_layer:
+        if isinstance(layers, bool) or not isinstance(layers, Integral) or not 1 <= layers <= self.config.n_layer:
             raise ValueError(
                 f"this model has {self.config.n_layer} layers, of which the first 1 to all; got {layers!r}"
             )
         with torch.device("meta"):
-            model = type(self)(replace(self.config, n_layer=layers))
+            model = type(self)(replace(self.config, n_layer=int(layers)))
         for name, part in self.named_children():
             model.register_module(name, part)
-        model.h = nn.ModuleList(self.h[:layers])
+        model.h = nn.ModuleList(self.h[: int(layers)])
         model.source = self.source
         return model.train(self.training)
 

@@ -27,8 +27,8 @@ class DoLa:
              id that it has just read, and does not serve
 
     The paper adds a repetition penalty of 1.2. transformers (until 4.55) does otherwise: early layers skip the last
-    LayerNorm, the divergence is the mean of two in the reverse direction, and one layer is chosen for the whole batch,
-    so that a row depends on its neighbours.
+    LayerNorm, which the paper does not speak of; the divergence is the mean of two in the reverse direction, as in the
+    authors' own code; and one layer is chosen for the whole batch, so that a row depends on its neighbours.
 
     Raises ValueError for a model without layers to look into, for layers that it does not have or that are not below
     its last one, and for an alpha outside of 0 to 1.

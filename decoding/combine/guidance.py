@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core import LanguageModel, is_number, written
-from .combined import Combined
+from .combined import Combined, check_language_model
 from .reprompted import Reprompted
 
 
@@ -23,7 +23,8 @@ class ClassifierFreeGuidance(Combined):
     negative_prompt   its ids; None for the prompt's last id, which is as good as no prompt
 
     Each step runs the model twice. A large scale leaves the language: what the negative prompt makes unlikely becomes
-    likely, however odd. Raises ValueError for a negative prompt that the model cannot read, or a scale that is no
+    likely, however odd. So the model may not remove ids, as `DoLa` does: one that only the negative prompt excludes
+    would count infinitely. Raises ValueError for a negative prompt that the model cannot read, or a scale that is no
     finite number.
     Sanchez et al. 2023, "Stay on topic with Classifier-Free Guidance", arXiv:2306.17806.
     """
@@ -33,6 +34,7 @@ class ClassifierFreeGuidance(Combined):
     ) -> None:
         if not (is_number(scale) and abs(scale) < float("inf")):
             raise ValueError(f"scale is how much the prompt counts, a number such as 1.5; got {scale!r}")
+        check_language_model(model, "ClassifierFreeGuidance")
         reprompted = Reprompted(model, negative_prompt)
         super().__init__(model, reprompted)
         self.negative_prompt = reprompted.prompt

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core import LanguageModel, Session, check_prompts, ragged
+from ..core import LanguageModel, Session, check_positions, check_prompts, ragged
 from .combined import Combined, check_language_model
 
 
@@ -39,15 +39,16 @@ class Reprompted:
         self.n_positions = model.n_positions - (0 if self.prompt is None else len(self.prompt) - 1)
 
     def open(self) -> Session:
-        return _RepromptedSession(self.model.open(), self.prompt)
+        return _RepromptedSession(self.model.open(), self)
 
 
 class _RepromptedSession:
     """The session of the model, whose rows are longer or shorter than they seem."""
 
-    def __init__(self, session: Session, prompt: list[int] | None) -> None:
+    def __init__(self, session: Session, model: Reprompted) -> None:
         self._session = session
-        self._prompt = prompt
+        self._prompt = model.prompt
+        self._n_positions = model.n_positions
         self._shorter: Tensor | None = None  # (R,) by how many ids a row of the model is shorter than it seems
         self._prompt_lengths = torch.zeros(0, dtype=torch.int64)  # (R,) as they seem
 
@@ -56,9 +57,10 @@ class _RepromptedSession:
         return self._session.lengths if self._shorter is None else self._session.lengths + self._shorter
 
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
+        n = torch.full((len(ids),), ids.shape[1]) if n is None else n.cpu()  # (R,)
+        check_positions(torch.zeros_like(n) if self._shorter is None else self.lengths, n, self._n_positions)
         if self._shorter is not None:
             return self._session.extend(ids, n, keep)
-        n = torch.full((len(ids),), ids.shape[1]) if n is None else n.cpu()  # (R,)
         if not bool((n > 0).all()):
             raise ValueError(f"a session begins with the prompts, and one of them is empty: {n.tolist()} ids")
         last = ids.cpu().gather(1, n[:, None] - 1)[:, 0].tolist()  # (R,)
