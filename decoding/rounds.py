@@ -47,7 +47,10 @@ class Rounds(tuple[Round, ...]):
 
     @property
     def acceptance_rate(self) -> float:
-        """The share of the drafted ids that were kept; NaN where none was drafted."""
+        """The share of the drafted ids that were kept; NaN where none was drafted.
+
+        What is behind a rejected id counts as not kept, so it is less than the probability of keeping a single one.
+        """
         return self.accepted / self.drafted if self.drafted else float("nan")
 
     @property

@@ -9,8 +9,8 @@
 # [7](07_beyond_top_p.ipynb) · **Next** [13. Speculation](13_speculation.ipynb)
 #
 # A language model is sure of many things that say little: what is common, what has just been said. A second
-# distribution that is sure of the same things shows which they are. Then they can be taken away. Four methods
-# do this, and three of them are one formula.
+# distribution that is sure of the same things shows which they are. Then they can be taken away. Three methods
+# do this, with one formula. A fourth, of a similar name, looks at hidden states instead.
 
 # %% tags=["setup"]
 import sys
@@ -49,7 +49,6 @@ from decoding import (
     generate_ids,
     law,
     plots,
-    score,
 )
 from gpt2 import GPT2
 from weights import official
@@ -69,8 +68,8 @@ for word, a, b in zip(WORDS, expert, amateur, strict=True):
     print(f"{word:6}  {a:.4f}   {b:.4f}   {math.log(a) - math.log(b):8.2f}")
 
 # %% [markdown]
-# The last column says what the expert knows beyond the amateur. Both like "mat" best, so it gets −0.22. The roof
-# is four times as likely for the expert: +1.39, the logarithm of 4.
+# The last column says what the expert knows beyond the amateur. "mat" is the favourite of both, and gets −0.22, as
+# the expert likes it a little less. The roof is four times as likely for the expert: +1.39, the logarithm of 4.
 #
 # There are two ways to use that column. Either add some of it to what there is, or take it alone:
 #
@@ -102,16 +101,16 @@ for i, word in enumerate(WORDS):
     print(f"{word:6}" + "".join(f"{column[i]:10.3f}" for column in columns.values()))
 
 # %%
-steps = [n / 4 for n in range(17)]  # scales from 0 to 4
-row = torch.stack([(lq + s * (lp - lq)).softmax(dim=-1) for s in steps])  # (17, 9)
+steps = [n / 4 for n in range(15)]  # scales from 0 to 3.5
+row = torch.stack([(lq + s * (lp - lq)).softmax(dim=-1) for s in steps])  # (15, 9)
 curves = {word: row[:, WORDS.index(word)] for word in ("mat", "sofa", "roof", "on")}
 alt = "Four words by scale: mat falls, sofa rises up to 1.5, roof up to 2.5, then on takes over"
 told = {"xlabel": "scale", "ylabel": "probability", "alt": alt}
 plots.lines(steps, curves, title="From q (0) over p (1) and beyond", **told)
 
 # %% [markdown]
-# Up to a scale of 2 the sofa and the roof gain, which is what one wants. At 3 "on" is already the favourite, and
-# in the contrast alone it has 78%. **A ratio of two tiny numbers can be huge.** The expert does
+# Up to a scale of 1.5 the sofa and the roof gain, which is what one wants. At 3 "on" is already the favourite, and
+# in the contrast alone it has nearly four fifths. **A ratio of two tiny numbers can be huge.** The expert does
 # not mean "the on" either: its 0.003 is noise, and the ratio makes it the loudest thing in the room. Both methods
 # need something against that. Guidance keeps its scale small. For contrastive decoding see below.
 #
@@ -161,8 +160,8 @@ words = ["summer", "winter", "sun", "snow"]
 summer, winter, sun, snow = range(4)
 after = {  # (season, last word): shares of the four
     (summer, summer): [0.05, 0.05, 0.7, 0.2],
-    (summer, sun): [0.2, 0.1, 0.6, 0.1],
-    (summer, snow): [0.1, 0.1, 0.4, 0.4],
+    (summer, sun): [0.2, 0.08, 0.6, 0.12],
+    (summer, snow): [0.1, 0.1, 0.45, 0.35],
     (winter, winter): [0.05, 0.05, 0.25, 0.65],
     (winter, sun): [0.1, 0.2, 0.3, 0.4],
     (winter, snow): [0.05, 0.15, 0.1, 0.7],
@@ -199,8 +198,7 @@ print(f"{'toy':15} winter: " + "; ".join(f"{text_of(ids)} {x:.3f}" for ids, x in
 #
 # No. Guidance divides by a sum at every step; the last column does it once, for whole texts. A beginning behind
 # which the two models disagree much gets more from the last column, as its sum is larger. The difference is small
-# here, but a search for the best text is a search for something else than in papers that add up plain
-# differences.
+# here, but whoever adds up plain differences, as some papers do, searches for another best text.
 #
 # </details>
 
@@ -220,7 +218,7 @@ for ids in list(plain)[:6]:
 print(f"all {len(stepwise)} texts: guided {sum(stepwise.values()):.6f}")
 
 # %% [markdown]
-# Since a guided model is a model, beams and an exact search run on it. And a rule of your own takes four lines.
+# Since a guided model is a model, beams and an exact search run on it. And a rule of your own takes three lines.
 # This one is the *product* of two models, which says only what both find likely:
 
 
@@ -231,15 +229,14 @@ class Product(Combined):
 
 
 both = Product(toy, other)
-for name, model in (("toy", toy), ("guided", guide), ("product", both)):
+for name, model in (("guided", guide), ("product", both)):
     for strategy in (Greedy(), BeamSearch(beams=2), ExactSearch()):
         found = generate_ids(model, [[summer]], strategy, max_new_tokens=3)[0]
         told = f"{name}, {type(strategy).__name__}"
         print(f"{told:20} {text_of(found.ids):14} {sum(found.model_logprobs):6.2f}")
 
 # %% [markdown]
-# The guided model is surer of its suns than the toy, so their log-probability is nearer to 0. The product is the
-# interesting one. Greedy decoding begins with "sun", for the moment the better compromise: 0.7 · 0.25 is more than
+# For the guided model all three agree. The product is the interesting one. Greedy decoding begins with "sun", for the moment the better compromise: 0.7 · 0.25 is more than
 # 0.2 · 0.65. Two beams find out that behind "snow" both seasons agree better: −2.00 instead of −2.26.
 
 # %% [markdown]
@@ -333,7 +330,7 @@ for name, chosen in (
     ("alpha 0", ContrastiveDecoding(model, early, alpha=0.0)),
     ("alpha 0.1", ContrastiveDecoding(model, early, alpha=0.1)),
 ):
-    count = 4 if name == "alpha 0" else 22
+    count = 4 if name == "alpha 0" else 16
     print(f"{name:10}...{one_line(write(chosen, park, n=count).text)}")
 
 # %% [markdown]
@@ -360,11 +357,11 @@ for token in (" slide", " tree", " mixer"):
 # %% [markdown] tags=["predict"]
 # **Predict.** "Tom was very hungry. He wanted to ...": "eat" has 10%, "go" 14%. Behind "Tom was very tired. He
 # wanted to ..." it is 4% and 20%. Roughly, at a scale of 3, what happens to the odds of "eat" against "go", which
-# are 0.104 : 0.135 = 0.77?
+# are 0.104 : 0.135 = 0.77 at a scale of 1?
 #
 # <details><summary>Answer</summary>
 #
-# Odds are where guidance is simple. Without the prompt they are 0.038 : 0.196 = 0.19; the prompt multiplies them by
+# Odds are where guidance is simple. Behind "tired" they are 0.038 : 0.196 = 0.19; "hungry" multiplies them by
 # 0.77 / 0.19, about 4. Scale 3 multiplies by that factor three times: 0.19 · 4³, about 12 to 1.
 #
 # </details>
@@ -382,41 +379,42 @@ for scale in (0, 1, 1.5, 3, 8):
     print(f"{scale:5}  {cells}    {eat / go:13.3g}")
 
 # %%
-for scale in (0.0, 1.0, 1.5, 3.0, 8.0):
+for scale in (0.0, 1.0, 1.5, 8.0):
     chosen = ClassifierFreeGuidance(model, tokenizer.encode(tired), scale=scale)
-    print(f"{scale}  {hungry}{one_line(write(chosen, hungry, n=11).text)}")
+    print(f"{scale}  {hungry}{one_line(write(chosen, hungry, n=8).text)}")
 
 # %% [markdown]
-# At 0 a hungry Tom goes to the park, as he would if he were tired. From 1.5 on he eats. At 8 he wants "to eat
-# him": the word that fits the prompt is there, and sense no longer matters.
+# At 0 a hungry Tom goes to the park, as he would if he were tired, and at 1 he still does. At 1.5 he eats. At 8 he
+# wants "to eat him": the word that fits the prompt is there, and sense no longer matters.
 #
 # Without a negative prompt, the other side reads only the prompt's last token (`None`, transformers' default,
 # too): away from what one would write about nothing in particular. Ten drawn texts for each scale, with the same
-# seed. How many mention snow or cold? And how likely does storybook itself, not guided, find a token of theirs?
+# seed. How many mention snow or cold? And how surprised is storybook itself, not guided, by a token of theirs?
 
 # %%
 snowy = "It was a cold day with a lot of snow. Tom went outside. He"
+start = tokenizer.encode(snowy)
 settings = {"max_new_tokens": 6, "num_samples": 10, "seed": 1, "draw": InverseCDF}
 for scale in (1.0, 3.0, 8.0):
     chosen = ClassifierFreeGuidance(model, scale=scale)
     texts = generate(chosen, tokenizer, snowy, Sample(), **settings)
     named = sum("snow" in one.text or "cold" in one.text for one in texts)
-    scores = [score(model, tokenizer.encode(snowy), one.ids, Sample()) for one in texts]
-    mean = sum(one.model_logprob for one in scores) / 60
-    print(
-        f"scale {scale}: {named:2} of 10, {mean:.2f} a token   ...{one_line(texts[0].text)}"
-    )
+    rows = torch.tensor([start + one.ids for one in texts])  # (10, T + 6)
+    logprobs = model.open().extend(rows[:, :-1], None, 6).log_softmax(dim=-1)  # (10, 6, V)
+    cost = -logprobs.gather(-1, rows[:, -6:, None]).mean(dim=(1, 2))  # (10,) nats a token
+    told = f"{cost.mean():.2f} ± {cost.std() / math.sqrt(10):.2f} nats a token"
+    print(f"scale {scale}: {named:2} of 10, {told}   ...{one_line(texts[0].text)}")
 
 # %% [markdown]
 # Without guidance one text of ten comes back to the snow; at 3 it is seven, at 8 all ten. There the language pays
 # for it: "saw snow loved his snow", and a token costs storybook 1.6 nats more. Whether a scale of 3 costs anything
-# ten such short texts cannot tell. Their mean wavers by about as much as the two numbers differ.
+# ten such short texts cannot tell: behind ± is the standard error, and the two means are too near for it.
 
 # %% [markdown]
 # ## DoLa: what the last layers add
 #
 # The third pair of distributions is in one network. Each layer adds to the same vector, and the last LayerNorm and
-# the head turn that vector into logits. Nobody forbids to ask them after three layers. This is the *logit lens*:
+# the head turn that vector into logits. Nothing forbids asking them after three layers. This is the *logit lens*:
 
 
 # %%
@@ -520,8 +518,9 @@ for candidates in ([1, 2, 3, 4, 5], [2, 4], [0, 2, 4]):
 
 # %% [markdown]
 # Behind "there" layer 1 nearly knows what comes (0.07); behind "named", where a name has to be found, even layer 5
-# is far off (0.32). On average the divergence falls from layer to layer, and the lowest candidate is chosen nearly always. That is a finding
-# about a network of six layers; the paper's have 32 and more, and it reports a choice that moves from token to token.
+# is far off (0.32). On average the divergence is smaller the nearer a layer is to the last, and mostly the lowest
+# candidate is chosen: of 2 and 4 always. That is a finding about a network of six layers; the paper's have 32 and
+# more, and it reports a choice that moves from token to token.
 #
 # Layer 0 has nearly $\log 2 = 0.69$ everywhere: it repeats the token that was read, and the next one is hardly ever
 # the same. So as a candidate it wins every time, and its contrast is worth little. With a tied head leave it out.
@@ -540,7 +539,7 @@ for candidates in ([1, 2, 3, 4, 5], [2, 4], [0, 2, 4]):
 for prompt in (lily, "The cat sat on the"):
     print(f"...{prompt[-20:]}")
     for name, chosen in (("greedy", model), ("DoLa", DoLa(model, [2, 4]))):
-        print(f"    {name:7}{one_line(write(chosen, prompt, n=18).text)}")
+        print(f"    {name:7}{one_line(write(chosen, prompt, n=12).text)}")
 
 # %% [markdown]
 # Rarer words, and not always better sense: "the porch of the table". Two texts prove nothing either way; the
@@ -556,46 +555,38 @@ for prompt in (lily, "The cat sat on the"):
 # 3. it is averaged over all texts of a batch, and one layer serves them all.
 
 # %%
-raw = torch.tensor([ids])
 with torch.no_grad():
-    stream = list(model.residual_stream(raw, torch.arange(len(ids))))  # 7 of (1, T, C)
-    unnormed = torch.stack([model.head(x[0]) for x in stream], dim=1)  # (T, 7, V)
+    stream = list(model.residual_stream(torch.tensor([ids]), torch.arange(len(ids))))
+    unnormed = torch.stack([model.head(x[0]) for x in stream[1:6]], dim=1)  # (T, 5, V)
 unnormed = unnormed.double().log_softmax(dim=-1)
 
 
 def reversed_divergences(p, q):
     a = torch.logaddexp(p, q) - math.log(2)
-    return ((a.exp() * (a - p)).sum(dim=-1) + (a.exp() * (a - q)).sum(dim=-1)) / 2
+    return (a.exp() * (a - (p + q) / 2)).sum(dim=-1)  # both halves in one
 
 
-last = along[:, -1:]  # (T, 1, V)
+last, early_ones = along[:, -1:], along[:, 1:6]  # (T, 1, V), (T, 5, V)
 kinds = {
-    "as in the paper": divergences(last, along[:, 1:6]),  # (T, 5) each
-    "1. no LayerNorm": divergences(last, unnormed[:, 1:6]),
-    "2. reversed": reversed_divergences(last, along[:, 1:6]),
+    "as in the paper": jsd[:, 1:],  # (T, 5) each
+    "1. no LayerNorm": divergences(last, unnormed),
+    "2. reversed": reversed_divergences(last, early_ones),
 }
 picks = {name: (values.argmax(dim=-1) + 1).tolist() for name, values in kinds.items()}
 for name, picked in picks.items():
     same = sum(a == b for a, b in zip(picked, picks["as in the paper"], strict=True))
-    told = ", ".join(
-        f"layer {n} {times} times" for n, times in sorted(Counter(picked).items())
-    )
-    print(f"{name:16} {same} of {len(ids)} the same: {told}")
+    chosen = ", ".join(f"layer {n} {times} times" for n, times in sorted(Counter(picked).items()))
+    print(f"{name:16} {same} of {len(ids)} the same: {chosen}")
 
-end, middle = names.index("."), names.index(" loved")
-pair = kinds["as in the paper"][[end, middle]]  # (2, 5)
-alone, together = pair.argmax(dim=-1) + 1, pair.mean(dim=0).argmax() + 1
-print(
-    f"3. behind “Lily.” and “She loved”, alone: layers {alone.tolist()}, in one batch: {together}"
-)
-for name, rows in (("with", along), ("without", unnormed)):
-    print(
-        f"most that layer 3 gives a token at the end {name} LayerNorm: {rows[-1, 3].exp().max():.2f}"
-    )
+pair = jsd[[names.index("."), names.index(" loved")], 1:]  # (2, 5)
+alone, together = (pair.argmax(dim=-1) + 1).tolist(), pair.mean(dim=0).argmax() + 1
+print(f"3. behind “Lily.” and “She loved”, alone: layers {alone}, in one batch: {together}")
+sharpest = [f"{rows[-1, 2].exp().max():.2f}" for rows in (early_ones, unnormed)]
+print("most that layer 3 gives a token at the end: {} with LayerNorm, {} without".format(*sharpest))
 
 # %% [markdown]
-# Without the LayerNorm a vector has another length than the head is used to: here its distributions are too sharp,
-# 0.45 where it is 0.32, and at 8 of 19 tokens another layer is chosen. The reversed divergence changes 2 of 19. And
+# Without the LayerNorm a vector has another length than the head is used to: at the end of the text layer 3 gives
+# its favourite 0.45 instead of 0.32, and at 8 of 19 tokens another layer is chosen. The reversed divergence changes 2 of 19. And
 # two texts that would choose layers 1 and 3 get layer 2 in one batch, which neither would have.
 #
 # None of this makes the other method wrong; it has a name that belongs to another one. Above all the third
@@ -692,10 +683,10 @@ for name, strategy in (
     ("k=4, alpha 0.6", ContrastiveSearch(k=4, alpha=0.6)),
     ("k=4, alpha 0.9", ContrastiveSearch(k=4, alpha=0.9)),
 ):
-    print(f"{name:15} {sunny}{one_line(write(model, sunny, strategy, n=36).text)}")
+    print(f"{name:15} {sunny}{one_line(write(model, sunny, strategy, n=24).text)}")
 
 # %% [markdown]
-# The greedy text shines and shines. With $\alpha = 0.6$ there is a story, and nothing was drawn: contrastive search
+# The greedy text shines and shines. With $\alpha = 0.6$ a story begins, and nothing was drawn: contrastive search
 # is deterministic. With 0.9 being unlike outweighs being likely nine to one, and a Mrs. Wango appears "in his heart".
 #
 # The price: every step runs the model on k continuations. And it is no distribution: nothing can be drawn from
