@@ -201,7 +201,7 @@ class GPT2(nn.Module):
         """
         if isinstance(layers, bool) or not isinstance(layers, Integral) or not 1 <= layers <= self.config.n_layer:
             raise ValueError(
-                f"this model has {self.config.n_layer} layers, of which the first 1 to all; got {layers!r}"
+                f"an early exit lies behind 1 to {self.config.n_layer} of this model's layers; got {layers!r}"
             )
         with torch.device("meta"):
             model = type(self)(replace(self.config, n_layer=int(layers)))

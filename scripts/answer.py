@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from decoding import Chance, Generation, Limits, Piece, Strategy, Tokenizer, stream
+from decoding import Chance, Generation, LanguageModel, Limits, Piece, Rounds, Strategy, Tokenizer, stream
 from decoding.chance import fresh_seed
 from decoding.legible import printable, visible
 from decoding.text import Stops
 from decoding.trace import StepTrace
-from gpt2 import GPT2
+from gpt2 import Source
 from scripts.console import probability_table, write
-from scripts.explanation import explanation, search_report
+from scripts.explanation import explanation, rounds_report, search_report
 from scripts.options import finite
 from scripts.paint import Paint
 
@@ -56,6 +57,11 @@ class Text:
     @property
     def ids(self) -> list[int]:
         return [id for piece in self.pieces for id in piece.step.ids]
+
+    @property
+    def rounds(self) -> Rounds:
+        """Those of speculation, as far as they have come."""
+        return Rounds(piece.step.round for piece in self.pieces if piece.step.round is not None)
 
     @property
     def finish_reason(self) -> str:
@@ -144,6 +150,8 @@ class ExplainPrinter(TablePrinter):
         found = text.pieces[-1].step.found if text.pieces else None
         if found is not None:
             write(search_report(found, self.tokenizer, self.paint) + "\n\n")
+        if text.rounds:
+            write(rounds_report(text.rounds, self.tokenizer, self.paint) + "\n\n")
         super().end(text)
 
 
@@ -171,8 +179,9 @@ class JsonPrinter:
 
     traced = False
 
-    def __init__(self, model: GPT2) -> None:
-        self.source = model.source
+    def __init__(self, source: Source | None, combination: str | None = None) -> None:
+        self.source = source
+        self.combination = combination  # what of others the model is made
 
     def begin(self, text: Text) -> None: ...
 
@@ -190,8 +199,10 @@ class JsonPrinter:
             "finish_reason": text.finish_reason,
             "seed": text.seed,
             **found_by_search(text.pieces[-1].generation if text.pieces else None),
+            **drafted(text.rounds),
             "model": self.source.name if self.source else None,
             "revision": self.source.revision if self.source else None,
+            "combination": self.combination,
         }
         write(json.dumps(result, allow_nan=False) + "\n")
 
@@ -220,8 +231,36 @@ def found_by_search(whole: Generation | None) -> dict[str, Any]:
     }
 
 
+def drafted(rounds: Rounds) -> dict[str, Any]:
+    """What only speculation has: its rounds. Probabilities that nobody looked at are None, and so is a rate of none."""
+    if not rounds:
+        return {}
+    each = [
+        {
+            "drafted": [
+                {
+                    "id": draft.id,
+                    "draft_probability": math.exp(draft.draft_logprob),
+                    "target_probability": None if draft.target_logprob is None else math.exp(draft.target_logprob),
+                }
+                for draft in one.drafted
+            ],
+            "accepted": one.accepted,
+            "added": one.added,
+        }
+        for one in rounds
+    ]
+    summary = {
+        "drafted": rounds.drafted,
+        "accepted": rounds.accepted,
+        "acceptance_rate": finite(rounds.acceptance_rate),
+        "calls_per_id": finite(rounds.calls_per_id),
+    }
+    return {"rounds": {**summary, "rounds": each}}
+
+
 def answer(
-    prompt: str, request: Request, model: GPT2, tokenizer: Tokenizer, printer: TextPrinter | JsonPrinter
+    prompt: str, request: Request, model: LanguageModel, tokenizer: Tokenizer, printer: TextPrinter | JsonPrinter
 ) -> list[Text]:
     """Continue one prompt, and print the samples one after another: the first as it is made, the others wait meanwhile.
 

@@ -1,4 +1,4 @@
-"""What `generate.py --list` prints: every strategy and processor with its option, rule and source, from its docstring.
+"""What `generate.py --list` prints: all that has an option, with rule and source, from its docstring.
 
 A docstring begins with a sentence, and its rule is the first indented paragraph. The source ends it: authors and year,
 with title and number in the arXiv where there is a paper; "Community: ..." or somebody's interface where there is none.
@@ -12,8 +12,11 @@ import textwrap
 from dataclasses import dataclass
 
 import decoding
+import decoding.drafts
 from decoding.legible import can_print
+from scripts import combinations, strategies
 from scripts.chain import OPTIONS
+from scripts.combinations import COMBINATIONS
 from scripts.paint import Paint
 from scripts.strategies import STRATEGIES
 
@@ -21,28 +24,42 @@ WIDTH = 80
 _DEEP = 8  # columns by which rules are indented
 _PLAIN = {ord("∝"): "prop. to", ord("σ"): "-sigma"}  # where standard output lacks them
 _COMMON = "common practice"  # what has no source
-_BEGIN_OF_SOURCE = r"(?:^|(?<=[.)\]] ))(?:Community: |OpenAI's |[A-Z][^.;]*(?:et al\. )?(?:19|20)\d\d, )"
+_BEGIN_OF_SOURCE = r"(?:^|(?<=[.)\]] ))(?:Community: |OpenAI's |[A-Z][^.;:(]*(?:et al\. )?(?:19|20)\d\d, )"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One strategy or processor."""
+    """One strategy, draft, model made of others, or processor."""
 
     usage: str  # --top-p P
     name: str  # the class
     sentence: str
-    rule: list[str]  # line by line
+    rule: list[str]  # line by line; none for a draft
     source: str | None
 
 
-def entries() -> tuple[list[Entry], list[Entry]]:
-    """Of all strategies, and of all processors in the order of `--help`."""
-    strategies = [_entry(f"--strategy {name}", option.cls) for name, option in STRATEGIES.items()]
-    return strategies, [_entry(f"--{option.flag} {option.values}".strip(), option.cls) for option in OPTIONS]
+TITLES = {
+    "strategies": "Strategies choose the next id.",
+    "drafts": "Drafts let greedy decoding and sampling write several ids a call of the model.",
+    "combinations": "Models made of others take the place of the model.",
+    "processors": "Processors reshape the distribution, in the order in which they are written.",
+}
+DRAFTERS = {"draft": "ModelDraft", "prompt-lookup": "PromptLookup", "early-exit": "SelfSpeculative"}
+
+
+def entries() -> dict[str, list[Entry]]:
+    """Of all that can be chosen, each group in the order of `--help`, by the keys of `TITLES`."""
+    return {
+        "strategies": [_entry(f"--strategy {name}", option.cls) for name, option in STRATEGIES.items()],
+        "drafts": [_entry(strategies.BY_FLAG[flag].usage, name) for flag, name in DRAFTERS.items()],
+        "combinations": [_entry(combinations.BY_FLAG[option.flag].usage, option.cls) for option in COMBINATIONS],
+        "processors": [_entry(f"--{option.flag} {option.values}".strip(), option.cls) for option in OPTIONS],
+    }
 
 
 def _entry(usage: str, name: str) -> Entry:
-    docstring = getattr(decoding, name).__doc__
+    cls: type = getattr(decoding, name, None) or getattr(decoding.drafts, name)
+    docstring = str(cls.__doc__)
     sentence, rule, source = parts(docstring if can_print(docstring) else docstring.translate(_PLAIN))
     return Entry(usage, name, sentence, rule, source)
 
@@ -59,11 +76,10 @@ def parts(docstring: str) -> tuple[str, list[str], str | None]:
 
 def catalogue(paint: Paint) -> str:
     """All of it as text, at most 80 columns wide."""
-    strategies, processors = entries()
-    blocks = [paint.bold("Strategies choose the next id.")]
-    blocks += [_block(entry, paint) for entry in strategies]
-    blocks += [paint.bold("Processors reshape the distribution, in the order in which they are written.")]
-    blocks += [_block(entry, paint) for entry in processors]
+    blocks: list[str] = []
+    for group, members in entries().items():
+        blocks.append(paint.bold(TITLES[group]))
+        blocks += [_block(entry, paint) for entry in members]
     return "\n\n".join(blocks)
 
 

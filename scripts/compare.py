@@ -15,6 +15,9 @@ strategies want different ids. So the differences between texts of the same
 number ("against 1" in the table) are mostly surer than those between
 independent texts.
 
+Drafts, "sample --prompt-lookup", change the speed and not the law. Verified with
+"--verify shared-noise" they give the very ids of sample, by the same noise.
+
 Ctrl-C ends with the strategies that are finished.
 """
 
@@ -31,16 +34,17 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a clone, from any folder
 
-from scripts import command
+from scripts import combinations, command
 from scripts.command import Parser, run_command
-from scripts.options import add_model, add_texts, build_draw, finite, load_model, read_prompt, stops
+from scripts.options import add_model, add_texts, build_draw, finite, load_model, read_prompt, second_model, stops
 from scripts.strategies import Asked, read_strategy
 
 if TYPE_CHECKING:
     from decoding import Strategy, Tokenizer
     from decoding.compare import Result
     from decoding.measures import Measure
-    from gpt2 import GPT2
+    from gpt2 import Source
+    from scripts.strategies import Load
 
 NAME = "compare.py"
 Chosen = dict[str, Asked]  # by what was written
@@ -65,6 +69,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help='a strategy: greedy, sample, "sample --top-p 0.9"; once for each. The others are held against the first',
     )
     add_texts(decoding, num_samples=20)
+    combinations.add_combinations(parser)
 
     output = parser.add_argument_group("output")
     output.add_argument("--show", type=int, default=1, metavar="N", help="how many texts of each; default: 1")
@@ -74,7 +79,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     output.add_argument("--quiet", action="store_true", help="print texts and table only, and no notes")
 
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(combinations.with_negative_values(arguments))
     if options.json and options.explain:
         parser.error("--json and --explain are different forms of output; choose one")
     try:
@@ -101,12 +106,12 @@ def chosen(written: Sequence[str]) -> Chosen:
     return read
 
 
-def build(read: Chosen, tokenizer: Tokenizer) -> dict[str, Strategy]:
+def build(read: Chosen, tokenizer: Tokenizer, load: Load | None = None) -> dict[str, Strategy]:
     """The strategies by what was written for them. Raises ValueError, naming the one that is wrong."""
     strategies: dict[str, Strategy] = {}
     for number, (text, asked) in enumerate(read.items(), 1):
         try:
-            strategies[text] = asked.build(tokenizer)
+            strategies[text] = asked.build(tokenizer, load)
         except ValueError as error:
             raise type(error)(f"--with {number}, {text!r}: {error}") from error
     return strategies
@@ -123,7 +128,8 @@ def run(options: argparse.Namespace) -> int:
     from scripts.answer import Request
 
     tokenizer = Tokenizer()
-    strategies = build(options.chosen, tokenizer)
+    combination = combinations.read_combination(options.combination, tokenizer)
+    strategies = build(options.chosen, tokenizer, second_model(options))
     seed = fresh_seed() if options.seed is None else options.seed
     draw = build_draw(options)
     any_of_them = next(iter(strategies.values()))  # what is checked here is the same for all
@@ -136,7 +142,9 @@ def run(options: argparse.Namespace) -> int:
     if says and options.prompt is None and sys.stdin.isatty():
         note("the prompt is read from standard input; Ctrl-D ends it")
     prompt = read_prompt(options.prompt, tokenizer)
-    model = load_model(options, NAME)
+    network = load_model(options, NAME)
+    model = network if combination is None else combination.build(network, second_model(options))
+    title = None if combination is None else combination.title(model)
     if says:
         advise(options.chosen)
 
@@ -167,11 +175,12 @@ def run(options: argparse.Namespace) -> int:
         interrupted = True
 
     if options.json:
-        print(json.dumps(as_data(options, prompt, seed, model, results), allow_nan=False), flush=True)
+        print(json.dumps(as_data(options, prompt, seed, network.source, title, results), allow_nan=False), flush=True)
     elif results:
         print(page(options, prompt, list(results), list(results.values()), tokenizer), flush=True)
     if says:
-        note(f"{model.source.name if model.source else 'model'}, seed {seed}")
+        name = ", ".join(filter(None, [network.source.name if network.source else "model", title]))
+        note(f"{name}, seed {seed}")
     if interrupted:
         if says:
             note(f"interrupted: {', '.join(repr(name) for name in strategies if name not in results)} not finished")
@@ -189,9 +198,14 @@ def advise(read: Chosen) -> None:
 
 
 def summary(number: int, name: str, result: Result, seconds: float) -> str:
+    from decoding import Rounds
+    from decoding.rounds_text import rounds_sentence
+
     count = sum(len(sample.ids) for sample in result.samples)
     reasons = ", ".join(dict.fromkeys(sample.finish_reason for sample in result.samples))
-    return f"{number}, {name}: {count} ids after {seconds:.1f} s ({reasons})"
+    rounds = Rounds(one for sample in result.samples for one in sample.rounds)
+    drafts = f"; {rounds_sentence(rounds)}" if rounds else ""
+    return f"{number}, {name}: {count} ids after {seconds:.1f} s ({reasons}){drafts}"
 
 
 # -- output -----------------------------------------------------------------------------------------------------------
@@ -231,7 +245,12 @@ def page(
 
 
 def as_data(
-    options: argparse.Namespace, prompt: str, seed: int, model: GPT2, results: Mapping[str, Result]
+    options: argparse.Namespace,
+    prompt: str,
+    seed: int,
+    source: Source | None,
+    combination: str | None,
+    results: Mapping[str, Result],
 ) -> dict[str, Any]:
     """Everything that is known, for JSON. What is no number there, such as NaN, is None."""
     return {
@@ -241,14 +260,17 @@ def as_data(
         "max_new_tokens": options.max_new_tokens,
         "num_samples": options.num_samples,
         "stop": stops(options),
-        "model": model.source.name if model.source else None,
-        "revision": model.source.revision if model.source else None,
+        "model": source.name if source else None,
+        "revision": source.revision if source else None,
+        "combination": combination,
         "strategies": [_result(name, result) for name, result in results.items()],
         "unfinished": [name for name in options.chosen if name not in results],
     }
 
 
 def _result(name: str, result: Result) -> dict[str, Any]:
+    from scripts.answer import drafted
+
     return {
         "with": name,
         "strategy": repr(result.strategy),
@@ -264,6 +286,7 @@ def _result(name: str, result: Result) -> dict[str, Any]:
                 "finish_reason": sample.finish_reason,
                 "entropies": entropies,
                 "parts_at": parts_at,
+                **drafted(sample.rounds),
             }
             for sample, entropies, parts_at in zip(result.samples, result.entropies, result.parts_at, strict=True)
         ],

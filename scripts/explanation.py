@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from decoding import Found, Tokenizer
+from decoding import Found, Rounds, Temperature, Tokenizer
 from decoding.explain import explain, share
 from decoding.legible import columns, padded, printable, token_name
+from decoding.rounds_text import LEGEND as LEGEND_OF_ROUNDS
+from decoding.rounds_text import DraftFate, round_lines, rounds_sentence
 from decoding.trace import Stage, StepTrace
 from decoding.tree_text import LEGEND, tree_lines
 from decoding.wording import counted, ordinal, percent
@@ -33,7 +36,8 @@ def explanation(trace: StepTrace, number: int, tokenizer: Tokenizer, paint: Pain
     else:
         (model,) = trace.stages
         lines.append(paint.dim(f"  no processors; {model.kept:,} ids, entropy {model.entropy:.2f} nats"))
-    for id in trace.rivals(rivals):
+    before_the_choice = trace.stages[:-1] if trace.stages[-1].processor == Temperature(0) else trace.stages
+    for id in trace._replace(stages=before_the_choice).rivals(rivals):  # temperature 0 removes all: that is its rule
         lines += _wrapped(str(explain(trace, id, name)), name(id), paint)
     return "\n".join(lines)
 
@@ -55,6 +59,24 @@ def search_report(found: Found, tokenizer: Tokenizer, paint: Paint) -> str:
         for line in tree_lines(found.tree, name, _WIDTH):
             shown = printable(line.text)
             lines.append(paint.bold(shown) if line.leads else paint.dim(shown) if line.fate == "pruned" else shown)
+    return "\n".join(lines)
+
+
+def rounds_report(rounds: Rounds, tokenizer: Tokenizer, paint: Paint) -> str:
+    """What was drafted in each round of speculation and what became of it, at most 80 columns wide."""
+
+    def name(id: int) -> str:
+        return token_name(tokenizer, id)
+
+    colours: dict[DraftFate, Callable[[str], str]] = {
+        "kept": paint.green,
+        "rejected": paint.red,
+        "behind": paint.dim,
+        "own": paint.bold,
+    }
+    lines = [paint.bold("drafts") + f"  {rounds_sentence(rounds)}", *map(paint.dim, LEGEND_OF_ROUNDS.splitlines())]
+    for line in round_lines(rounds, name, _WIDTH):
+        lines.append(line.head + "  ".join(colours[part.fate](printable(part.text)) for part in line.parts))
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from scripts.command import note
 if TYPE_CHECKING:
     from decoding import Chance, Tokenizer
     from gpt2 import GPT2
+    from scripts.strategies import Load
 
 DEFAULT_MODEL, BUNDLED_MODEL = "gpt2", "storybook"
 
@@ -79,22 +80,28 @@ def stops(options: argparse.Namespace) -> list[str]:
 
 def load_model(options: argparse.Namespace, program: str) -> GPT2:
     """The model that was asked for. Only where none was named may the bundled one stand in."""
-    import torch
-
-    from gpt2 import GPT2, HubUnreachableError
-
-    dtype = getattr(torch, options.dtype)
-
-    def load(name: str, revision: str | None) -> GPT2:
-        return GPT2.from_pretrained(name, revision=revision, dtype=dtype, device=options.device)
+    from gpt2 import HubUnreachableError
 
     if options.model is not None:
-        return load(options.model, options.revision)
+        return _load(options, options.model, options.revision)
     try:
-        return load(DEFAULT_MODEL, options.revision)
+        return _load(options, DEFAULT_MODEL, options.revision)
     except HubUnreachableError as error:
         note(program, f"{DEFAULT_MODEL} is out of reach ({error.reason}): the bundled {BUNDLED_MODEL} speaks instead")
-        return load(BUNDLED_MODEL, None)
+        return _load(options, BUNDLED_MODEL, None)
+
+
+def second_model(options: argparse.Namespace) -> Load:
+    """How a model beside the first is loaded, a draft or an amateur: with the same type of numbers and device."""
+    return lambda name: _load(options, name, None)
+
+
+def _load(options: argparse.Namespace, name: str, revision: str | None) -> GPT2:
+    import torch
+
+    from gpt2 import GPT2
+
+    return GPT2.from_pretrained(name, revision=revision, dtype=getattr(torch, options.dtype), device=options.device)
 
 
 def read_prompt(prompt: str | None, tokenizer: Tokenizer) -> str:

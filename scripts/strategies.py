@@ -1,6 +1,7 @@
 """The strategies of the command line and their settings, which generate.py and compare.py share.
 
-A setting belongs to the strategies that have a parameter for it; given with another one it is a mistake.
+A setting belongs to the strategies that have a parameter for it; given with another one it is a mistake. Greedy
+decoding and sampling may have a draft: with one they become the strategy that verifies it, see `Asked.with_draft`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from scripts import chain
 from scripts.chain import (
@@ -25,7 +26,10 @@ from scripts.chain import (
 from scripts.command import UsageError
 
 if TYPE_CHECKING:
-    from decoding import Hypothesis, Strategy, Tokenizer
+    from decoding import Hypothesis, LanguageModel, Strategy, Tokenizer
+    from decoding.drafts import Drafter
+
+    Load = Callable[[str], LanguageModel]  # a model by its name
 
 
 @dataclass(frozen=True)
@@ -34,24 +38,34 @@ class StrategyOption:
 
     cls        the class in `decoding`
     settings   the flags that it takes -> its parameters that they are for
-    needs      the flag of those that it cannot do without
+    needs      flags of which it cannot do without one
     draws      whether it makes random choices of its own
+    drafted    whether ids may be drafted for it, see `Asked.with_draft`
     """
 
     cls: str
     settings: dict[str, str] = field(default_factory=dict)
-    needs: str = ""
+    needs: tuple[str, ...] = ()
     draws: bool = False
+    drafted: bool = False
+
+    @property
+    def flags(self) -> set[str]:
+        """Those of all settings that may be given with it."""
+        return {*self.settings, *([*_DRAFT, "verify"] if self.drafted else [])}
 
 
+WAYS_TO_DRAFT = ("draft", "prompt-lookup", "early-exit")
+VERIFY = {"token": "speculative", "block": "block-verification", "shared-noise": "drafter-invariant"}
+_DRAFT = {**dict.fromkeys(WAYS_TO_DRAFT, "draft"), "draft-length": "length"}
 _BEAMS = {"beams": "beams", "length-penalty": "length_penalty"}
 
 STRATEGIES = {  # as one writes them
-    "greedy": StrategyOption("Greedy"),
-    "sample": StrategyOption("Sample", draws=True),
+    "greedy": StrategyOption("Greedy", drafted=True),
+    "sample": StrategyOption("Sample", draws=True, drafted=True),
     "beam": StrategyOption("BeamSearch", {**_BEAMS, "stopping": "stopping"}),
     "diverse-beam": StrategyOption("DiverseBeamSearch", {**_BEAMS, "groups": "groups", "diversity-penalty": "penalty"}),
-    "constrained-beam": StrategyOption("ConstrainedBeamSearch", {"contain": "phrases", **_BEAMS}, needs="contain"),
+    "constrained-beam": StrategyOption("ConstrainedBeamSearch", {"contain": "phrases", **_BEAMS}, needs=("contain",)),
     "transformers-beam": StrategyOption(
         "TransformersBeamSearch", {**_BEAMS, "early-stopping": "early_stopping", "texts": "candidates"}
     ),
@@ -61,6 +75,11 @@ STRATEGIES = {  # as one writes them
     "best-of-n": StrategyOption("BestOfN", {"texts": "n", "reward": "reward"}, draws=True),
     "minimum-bayes-risk": StrategyOption("MinimumBayesRisk", {"texts": "n"}, draws=True),
     "majority-vote": StrategyOption("MajorityVote", {"texts": "n", "answer": "answer"}, draws=True),
+    "contrastive-search": StrategyOption("ContrastiveSearch", {"candidates": "k", "alpha": "alpha"}),
+    "jacobi": StrategyOption("Jacobi", {"window": "window"}),
+    "speculative": StrategyOption("Speculative", _DRAFT, needs=WAYS_TO_DRAFT, draws=True),
+    "block-verification": StrategyOption("BlockVerification", _DRAFT, needs=WAYS_TO_DRAFT, draws=True),
+    "drafter-invariant": StrategyOption("DrafterInvariant", _DRAFT, needs=WAYS_TO_DRAFT, draws=True),
 }
 
 
@@ -104,12 +123,28 @@ def _answer(text: str, tokenizer: Tokenizer) -> Callable[[Hypothesis], str | Non
     return answer
 
 
+def _prompt_lookup(text: str, tokenizer: Tokenizer) -> Drafter:
+    from decoding import PromptLookup
+
+    return PromptLookup()
+
+
+def _first_layers(text: str, tokenizer: Tokenizer) -> Drafter:
+    from decoding import SelfSpeculative
+
+    layers = read_int(text, tokenizer)
+    try:
+        return SelfSpeculative(layers)
+    except ValueError as error:
+        raise ValueError(f"--early-exit {str(error).removeprefix('layers').strip()}") from error
+
+
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a strategy.
+    """One setting of a strategy, or of a model made of others.
 
     flag      "beams" for --beams
-    metavar   what follows it
+    metavar   what follows it; "" for nothing
     example   a value that can be used as it stands
     read      the value, from what was written
     """
@@ -119,6 +154,16 @@ class Setting:
     example: str
     help: str
     read: Callable[[str, Tokenizer], Any]
+
+    @property
+    def usage(self) -> str:
+        """As --help shows it."""
+        return f"--{self.flag} {self.metavar}".rstrip()
+
+
+def read_name(text: str, tokenizer: Tokenizer) -> str:
+    """What is written, as it stands."""
+    return text
 
 
 SETTINGS = [
@@ -182,9 +227,33 @@ SETTINGS = [
         "what of a text is its answer: the last match, or its first group; default: the whole text",
         _answer,
     ),
+    Setting("candidates", "K", "4", "of how many of the likeliest ids one is taken; default: 4", read_int),
+    Setting("alpha", "X", "0.6", "how much likeness to what was there counts, 0 to 1; default: 0.6", read_float),
+    Setting("window", "N", "8", "how many ids are guessed at once; default: 8", read_int),
 ]
 
-BY_FLAG = {setting.flag: setting for setting in SETTINGS}
+DRAFTS_HELP = """\
+With greedy and sample, ids may be drafted: the model reads several of them
+in one call, and keeps those that it agrees with. What is written has the same
+law as without, and comes in fewer calls; whether it comes sooner depends on
+what drafting costs. At most one of --draft, --prompt-lookup and --early-exit."""
+DRAFTS = [
+    Setting("draft", "NAME", "storybook", "draft with this model, any that --model takes with the same ids", read_name),
+    Setting("prompt-lookup", "", "", "copy what followed the last ids where they stood before", _prompt_lookup),
+    Setting("early-exit", "LAYERS", "2", "draft with so many of the model's own first layers", _first_layers),
+    Setting("draft-length", "N", "4", "how many ids are drafted in a round; default: 4", read_int),
+    Setting(
+        "verify",
+        "RULE",
+        "block",
+        "how a draft is judged: token (the default: id by id, Speculative), block (as a whole, BlockVerification: on "
+        "average no less of it is kept) or shared-noise (kept as long as it is what the model draws itself, "
+        "DrafterInvariant: the ids are those without a draft)",
+        _choice(VERIFY),
+    ),
+]
+
+BY_FLAG = {setting.flag: setting for setting in [*SETTINGS, *DRAFTS]}
 
 
 @dataclass(frozen=True)
@@ -198,32 +267,53 @@ class Asked:
     processors: tuple[Written, ...] = ()
     settings: tuple[Written, ...] = ()
 
-    def build(self, tokenizer: Tokenizer) -> Strategy:
-        """The strategy. Raises ValueError, naming the option, for what cannot be read or does not belong to it."""
+    def build(self, tokenizer: Tokenizer, load: Load | None = None) -> Strategy:
+        """The strategy; `load` loads the model that drafts. Raises ValueError, naming the option, for what is wrong:
+
+        that it cannot be read, or does not belong to the strategy.
+        """
         import decoding
 
-        option = STRATEGIES[self.name]
-        arguments: dict[str, Any] = {}
-        for flag, value in self.settings:
-            if flag not in option.settings:
-                others = [name for name, other in STRATEGIES.items() if flag in other.settings]
+        for flag, _ in self.settings:
+            if flag not in STRATEGIES[self.name].flags:
+                others = [name for name, other in STRATEGIES.items() if flag in other.flags]
                 raise UsageError(f"--{flag} belongs to {' or '.join(others)}; the strategy here is {self.name}")
-            if option.settings[flag] in arguments:
-                raise UsageError(f"--{flag} is given twice")
-            arguments[option.settings[flag]] = _read(flag, value, tokenizer)
+        asked = self.with_draft(tokenizer)
+        option = STRATEGIES[asked.name]
+        arguments = read_settings(asked.settings, option.settings, BY_FLAG, tokenizer)
+        if option.needs and option.settings[option.needs[0]] not in arguments:
+            raise UsageError(f"{self.name} needs {_usages(option.needs)}")
+        processors = [build_processor(flag, value, tokenizer) for flag, value in asked.processors]
+        for flag, name in asked.settings:
+            if flag == "draft":
+                arguments["draft"] = named(name, load)
         cls: Callable[..., Strategy] = getattr(decoding, option.cls)
-        if option.needs and option.settings[option.needs] not in arguments:
-            missing = BY_FLAG[option.needs]
-            written = f"--{missing.flag} {missing.metavar}, such as --{missing.flag} {missing.example}"
-            raise UsageError(f"{self.name} needs {written}")
-        processors = [build_processor(flag, value, tokenizer) for flag, value in self.processors]
         try:
             return cls(*processors, **arguments)
         except ValueError as error:  # what the class calls a parameter has the name of its option here
             for flag, parameter in option.settings.items():
                 if parameter != flag and str(error).startswith(f"{parameter} "):
                     raise ValueError(f"--{flag} {str(error).removeprefix(parameter).strip()}") from error
+            if asked.name != self.name and dict(self.settings).get("verify"):
+                raise ValueError(f"--verify {dict(self.settings)['verify']}: {error}") from error
             raise
+
+    def with_draft(self, tokenizer: Tokenizer) -> Asked:
+        """The same, but greedy decoding and sampling with a draft are the strategy that verifies it.
+
+        `greedy ... --prompt-lookup --verify block` becomes `block-verification ... --temperature 0 --prompt-lookup`.
+        """
+        given = [flag for flag, _ in self.settings]
+        if not STRATEGIES[self.name].drafted or not given:
+            return self
+        if not any(flag in WAYS_TO_DRAFT for flag in given):
+            raise UsageError(f"--{given[0]} is for drafts: give {_usages(WAYS_TO_DRAFT)}, too")
+        rule = read_settings(
+            [one for one in self.settings if one[0] == "verify"], {"verify": "verify"}, BY_FLAG, tokenizer
+        )
+        best = (("temperature", "0"),) if self.name == "greedy" else ()
+        others = tuple(one for one in self.settings if one[0] != "verify")
+        return Asked(rule.get("verify", VERIFY["token"]), (*self.processors, *best), others)
 
     @property
     def is_idle(self) -> bool:
@@ -231,15 +321,49 @@ class Asked:
         return self.name == "greedy" and bool(self.processors) and not chain.changes_greedy(self.processors)
 
 
-def _read(flag: str, value: str, tokenizer: Tokenizer) -> Any:
-    setting = BY_FLAG[flag]
+def read_settings(
+    written: Sequence[Written], parameters: Mapping[str, str], known: Mapping[str, Setting], tokenizer: Tokenizer
+) -> dict[str, Any]:
+    """What was written as arguments; `parameters` says for which flag. Two for the same one exclude each other."""
+    arguments: dict[str, Any] = {}
+    flags: dict[str, str] = {}
+    for flag, value in written:
+        parameter = parameters[flag]
+        other = flags.setdefault(parameter, flag)
+        if parameter in arguments:
+            raise UsageError(
+                f"--{flag} is given twice" if other == flag else f"--{other} and --{flag} exclude each other; take one"
+            )
+        arguments[parameter] = _read(known[flag], value, tokenizer)
+    return arguments
+
+
+def _read(setting: Setting, value: str, tokenizer: Tokenizer) -> Any:
     try:
         return setting.read(value, tokenizer)
     except UnreadableError as error:
         raise UsageError(
-            f"--{flag}: {error}; it is written --{flag} {setting.metavar}, such as --{flag} "
+            f"--{setting.flag}: {error}; it is written {setting.usage}, such as --{setting.flag} "
             f"{shlex.quote(setting.example)}"
         ) from error
+
+
+def _usages(flags: Sequence[str]) -> str:
+    """`--contain WORD,..., such as --contain cat,dog`, or several ways to choose from."""
+    settings = [BY_FLAG[flag] for flag in flags]
+    if len(settings) == 1:
+        return f"{settings[0].usage}, such as --{settings[0].flag} {settings[0].example}"
+    *others, last = [setting.usage for setting in settings]
+    return f"{', '.join(others)} or {last}"
+
+
+def named(name: str, load: Load | None) -> LanguageModel:
+    """The model with this name, which it also prints as."""
+    from gpt2 import GPT2
+
+    model: Any = (load or GPT2.from_pretrained)(name)
+    model.__name__ = name
+    return cast("LanguageModel", model)
 
 
 # -- on the command line ----------------------------------------------------------------------------------------------
@@ -250,18 +374,26 @@ class _Collect(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         assert option_string is not None
-        namespace.settings = [*namespace.settings, (option_string.removeprefix("--"), values)]
+        value = values if isinstance(values, str) else ""
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), (option_string.removeprefix("--"), value)])
+
+
+def add_setting(group: argparse._ArgumentGroup, setting: Setting, dest: str, help: str) -> None:
+    """One option, collected in `dest`, a list of `Written`."""
+    nargs, metavar = (None, setting.metavar) if setting.metavar else (0, None)
+    group.add_argument(f"--{setting.flag}", dest=dest, action=_Collect, nargs=nargs, metavar=metavar, help=help)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """The options of all settings. They are collected in `settings`, as a list of `Written`."""
-    group = parser.add_argument_group("settings of strategies")
     parser.set_defaults(settings=[])
+    group = parser.add_argument_group("settings of strategies")
     for setting in SETTINGS:
         whose = ", ".join(name for name, option in STRATEGIES.items() if setting.flag in option.settings)
-        group.add_argument(
-            f"--{setting.flag}", action=_Collect, metavar=setting.metavar, help=f"{setting.help} ({whose})"
-        )
+        add_setting(group, setting, "settings", f"{setting.help} ({whose})")
+    group = parser.add_argument_group("drafts", DRAFTS_HELP)
+    for setting in DRAFTS:
+        add_setting(group, setting, "settings", setting.help)
 
 
 def asked(options: argparse.Namespace) -> Asked:
@@ -271,7 +403,8 @@ def asked(options: argparse.Namespace) -> Asked:
 
 def with_negative_values(arguments: Sequence[str]) -> list[str]:
     """The arguments, with `--length-penalty -0.5` as one of them: argparse takes a dash for an option."""
-    valued = {flag for flag, option in chain.BY_FLAG.items() if option.values} | set(BY_FLAG)
+    valued = {flag for flag, option in chain.BY_FLAG.items() if option.values}
+    valued |= {flag for flag, setting in BY_FLAG.items() if setting.metavar}
     return chain.with_negative_values(arguments, valued)
 
 

@@ -103,7 +103,7 @@ class _ModelDraftSession:
             )
 
         going = [r for r in range(len(now)) if may_go_on(r)]
-        new = {r: self._go_back(self._rows[r], one_row(now[r])) for r in going}
+        new = {r: self._go_back(self._rows[r], now[r]) for r in going}
         self._session.rewind(torch.tensor([len(row.fed) for row in self._rows]))
         while new:
             processed = self._feed(new, now, chances)
@@ -115,10 +115,13 @@ class _ModelDraftSession:
             new = {r: ids[r][-1:] for r in processed if may_go_on(r)}  # the others have nothing more to say
         return [Draft(tuple(row), tuple(parts)) for row, parts in zip(ids, logprobs, strict=True)]
 
-    def _go_back(self, row: _Row, ids: list[int]) -> list[int]:
+    def _go_back(self, row: _Row, prefix: Prefix) -> list[int]:
         """Forget what was rejected; -> the ids that the model has not taken yet, at least the last."""
+        ids = one_row(prefix)
         same = next((n for n, (one, other) in enumerate(zip(row.fed, ids, strict=False)) if one != other), len(row.fed))
         del row.fed[min(same, len(ids) - 1) :]
+        next_step = len(row.fed) + 1 - int(prefix.prompt_lengths)
+        row.states = {step: states for step, states in row.states.items() if step >= next_step}  # earlier ones are over
         return ids[len(row.fed) :]
 
     def _feed(
@@ -142,6 +145,5 @@ class _ModelDraftSession:
         """Let the processors act, and keep what they remember; -> logits (1, V), or None: no distribution is left."""
         step = int(prefix.steps)
         stages, after = process(logits, prefix, self._processors, row.states[step], chance)
-        row.states = {number: states for number, states in row.states.items() if number <= step}
         row.states[step + 1] = after
         return None if blame(stages) else stages[-1].logits

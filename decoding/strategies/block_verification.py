@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..core import Chance, LanguageModel, Prefix, Processor, Purpose
-from ..drafts.draft import Drafter, as_drafter
-from .speculation import Speculation, Target, Verdict, check_length
+from ..core import Chance, Prefix, Purpose
+from .speculation import Drafted, Target, Verdict
 from .speculative import accepted, drawn_anew
 
 
-class BlockVerification(Speculation):
+class BlockVerification(Drafted):
     """Block verification: the distribution of `Sample` as `Speculative`, with at least as many drafted ids kept.
 
         w_0 = 1,    w_i = min(1, w_(i-1) p(x_i) / q(x_i))
@@ -25,29 +24,11 @@ class BlockVerification(Speculation):
     length   how many ids are drafted in a round
 
     What stays depends on the ids behind it, so no random number may serve twice: noise is keyed by how many draws the
-    row has made, and not by the step. Raises ValueError for processors that toss coins, whose coins would have to stay
-    as they fell, for a draft that cannot draft for this model, and for a length below 1.
+    row has made, and not by the step. (A coin that a processor tossed behind what stays does not serve twice, either:
+    the id that is drawn is never the one that was rejected, so that no text comes by there again.) Raises ValueError
+    for a draft that cannot draft for this model, and for a length below 1.
     Sun et al. 2024, "Block Verification Accelerates Speculative Decoding", arXiv:2403.10444.
     """
-
-    def __init__(self, *processors: Processor, draft: LanguageModel | Drafter, length: int = 4) -> None:
-        super().__init__(*processors)
-        for processor in processors:
-            if processor.purpose is not None:
-                raise ValueError(
-                    f"BlockVerification looks beyond the ids that it keeps, where {processor!r} has tossed its coin "
-                    f"already; take Speculative"
-                )
-        as_drafter(draft)
-        check_length(length)
-        self.draft = draft
-        self.length = length
-
-    def drafter(self) -> Drafter:
-        return as_drafter(self.draft)
-
-    def most(self) -> int:
-        return self.length
 
     def chance(self, chance: Chance) -> Chance:
         return _Numbered(chance)

@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ..core import LanguageModel, Prefix, Processor, Purpose
-from ..drafts.draft import Drafter, as_drafter
-from .speculation import Speculation, Target, Verdict, check_length
+from ..core import Prefix, Purpose
+from .speculation import Drafted, Target, Verdict
 
 
-class DrafterInvariant(Speculation):
+class DrafterInvariant(Drafted):
     """Speculation with shared noise: exactly the ids of `Sample` with the same seed, several a call of the model.
 
         x_t = argmax_i  log p_i + G_i,     drafted as  argmax_i  log q_i + G_i  with the same Gumbel noise G
@@ -30,19 +29,6 @@ class DrafterInvariant(Speculation):
     """
 
     drafts_for = Purpose.TOKEN  # the same as the model's own
-
-    def __init__(self, *processors: Processor, draft: LanguageModel | Drafter, length: int = 4) -> None:
-        super().__init__(*processors)
-        as_drafter(draft)
-        check_length(length)
-        self.draft = draft
-        self.length = length
-
-    def drafter(self) -> Drafter:
-        return as_drafter(self.draft)
-
-    def most(self) -> int:
-        return self.length
 
     def verify(self, target: Target) -> Verdict:
         def choose(logits: Tensor, prefix: Prefix) -> Tensor:

@@ -23,7 +23,7 @@ from ..core import (
     ragged,
     widen,
 )
-from ..drafts.draft import Draft, Drafter, shortened
+from ..drafts.draft import Draft, Drafter, as_drafter, shortened
 from ..rounds import DraftedId, Round
 from ..trace import record
 from .processed import ProcessedStrategy, Stage, blame, process
@@ -210,8 +210,8 @@ class Speculation(ProcessedStrategy):
 
             session.rewind(torch.tensor([int(row.prefix.lengths) - 1 for row in rows]))  # the last id is not in it yet
             room = [limits.room(int(row.prefix.prompt_lengths), model.n_positions) - len(row.new_ids) for row in rows]
-            drafts = drafting.propose(
-                [row.prefix for row in rows], [min(self.most(), n) for n in room], [row.chance for row in rows]
+            drafts = drafting.propose(  # at most one id fewer than there is room for: the model adds one
+                [row.prefix for row in rows], [min(self.most(), n - 1) for n in room], [row.chance for row in rows]
             )
             ids, n = ragged([[row.new_ids[-1], *draft.ids] for row, draft in zip(rows, drafts, strict=True)])
             logits = widen(session.extend(ids, n, keep=ids.shape[1]))  # (R, 1 + drafted, V)
@@ -251,7 +251,23 @@ class Speculation(ProcessedStrategy):
         row.states = target.states(len(round.ids) - 1)
 
 
-def check_length(length: int) -> None:
-    """Raise ValueError for what is no number of ids to draft."""
-    if not is_whole_number(length) or length < 1:
-        raise ValueError(f"length is how many ids to draft in a round, at least 1; got {length!r}")
+class Drafted(Speculation):
+    """Speculation with a draft of the user's choice.
+
+    draft    a smaller language model with the same ids, `PromptLookup()`, or `SelfSpeculative(layers)`
+    length   how many ids are drafted in a round
+    """
+
+    def __init__(self, *processors: Processor, draft: LanguageModel | Drafter, length: int = 4) -> None:
+        super().__init__(*processors)
+        as_drafter(draft)
+        if not is_whole_number(length) or length < 1:
+            raise ValueError(f"length is how many ids to draft in a round, at least 1; got {length!r}")
+        self.draft = draft
+        self.length = length
+
+    def drafter(self) -> Drafter:
+        return as_drafter(self.draft)
+
+    def most(self) -> int:
+        return self.length

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core import Chance, LanguageModel, Prefix, Processor, Purpose
-from ..drafts.draft import Drafter, as_drafter
-from .speculation import Speculation, Target, Verdict, check_length
+from ..core import Chance, Prefix, Purpose
+from .speculation import Drafted, Target, Verdict
 
 
-class Speculative(Speculation):
+class Speculative(Drafted):
     """Speculative sampling: texts with exactly the distribution of `Sample`, several ids a call of the model.
 
         keep a drafted id x with probability  min(1, p(x) / q(x))
@@ -30,19 +29,6 @@ class Speculative(Speculation):
     Leviathan et al. 2022, "Fast Inference from Transformers via Speculative Decoding", arXiv:2211.17192; Chen et al.
     2023, "Accelerating Large Language Model Decoding with Speculative Sampling", arXiv:2302.01318.
     """
-
-    def __init__(self, *processors: Processor, draft: LanguageModel | Drafter, length: int = 4) -> None:
-        super().__init__(*processors)
-        as_drafter(draft)
-        check_length(length)
-        self.draft = draft
-        self.length = length
-
-    def drafter(self) -> Drafter:
-        return as_drafter(self.draft)
-
-    def most(self) -> int:
-        return self.length
 
     def verify(self, target: Target) -> Verdict:
         draft = target.draft

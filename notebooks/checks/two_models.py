@@ -118,6 +118,18 @@ def _never_below_one(c: Tensor, u: Tensor, scale: float) -> Tensor:
     return (u + max(scale, 1.0) * (c - u)).softmax(dim=-1)
 
 
+def _no_sum(c: Tensor, u: Tensor, scale: float) -> Tensor:
+    return c.softmax(dim=-1) ** scale * u.softmax(dim=-1) ** (1 - scale)
+
+
+def _exponentials(c: Tensor, u: Tensor, scale: float) -> Tensor:
+    return (u + scale * (c - u)).exp()
+
+
+def _scale_on_u(c: Tensor, u: Tensor, scale: float) -> Tensor:
+    return (scale * u + (c - u)).softmax(dim=-1)
+
+
 guided = Check(
     exercise="12.1",
     name="guided",
@@ -159,6 +171,9 @@ guided = Check(
         ),
         Mistake(_still_logits, "These are logits, and the right ones. Probabilities are asked for: softmax."),
         Mistake(_still_logprobs, "These are log-probabilities, and the right ones: softmax instead of log_softmax."),
+        Mistake(_no_sum, "Your rows do not add up to 1. Powers have to be divided by their sum; softmax does that."),
+        Mistake(_exponentials, "Your rows do not add up to 1: exp alone does not divide by the sum, softmax does."),
+        Mistake(_scale_on_u, "Your scale stands at u. It says how far to go from there: scale * (c - u)."),
         Mistake(_added, "You add scale times c to u. It is scale times the difference, c - u."),
         Mistake(_prompt_times_scale, "You subtract u once. It is u + scale * (c - u), so u counts 1 - scale times."),
         Mistake(_divided, "Logits are logarithms already, of which differences are taken, no quotients."),
@@ -236,12 +251,6 @@ def _share_of_a_logit(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
     return _no_threshold(expert, amateur, alpha).masked_fill(~bar, -math.inf)
 
 
-def _share_of_a_logprob(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
-    mine = _logprobs(expert)
-    bar = mine >= alpha * mine.amax(dim=-1, keepdim=True)
-    return _no_threshold(expert, amateur, alpha).masked_fill(~bar, -math.inf)
-
-
 def _minus_alpha(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
     bar = expert >= expert.amax(dim=-1, keepdim=True) - alpha
     return _no_threshold(expert, amateur, alpha).masked_fill(~bar, -math.inf)
@@ -298,6 +307,29 @@ def _threshold_on_the_difference(expert: Tensor, amateur: Tensor, alpha: float) 
     return difference.masked_fill(~_plausible(difference, alpha), -math.inf)
 
 
+def _difference_normalised(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
+    return _logprobs(expert - amateur).masked_fill(~_plausible(expert, alpha), -math.inf)
+
+
+def _both_renormalised(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
+    removed = ~_plausible(expert, alpha)
+    kept = [_logprobs(logits.masked_fill(removed, -math.inf)) for logits in (expert, amateur)]
+    return (kept[0] - kept[1]).masked_fill(removed, -math.inf)
+
+
+def _maxima_of_columns(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
+    mine = _logprobs(expert)
+    return _no_threshold(expert, amateur, alpha).masked_fill(mine < mine.amax(dim=0) + math.log(alpha), -math.inf)
+
+
+def _expert_alone(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
+    return _logprobs(expert).masked_fill(~_plausible(expert, alpha), -math.inf)
+
+
+def _bar_too_high(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
+    return torch.full_like(expert, -math.inf)
+
+
 contrast = Check(
     exercise="12.2",
     name="contrast",
@@ -336,8 +368,9 @@ contrast = Check(
             "You multiply a logit by alpha. A share of a probability is an addition in logarithms: + log(alpha).",
         ),
         Mistake(
-            _share_of_a_logprob,
-            "You multiply a log-probability by alpha. It is an addition there: maximum + log(alpha).",
+            _bar_too_high,
+            "Nothing is plausible in yours, not even the best: your bar lies above it. A share of a probability is "
+            "an addition in logarithms: maximum + log(alpha), and log(alpha) is below 0.",
         ),
         Mistake(_minus_alpha, "You subtract alpha from the maximum. In logarithms a share is + log(alpha)."),
         Mistake(_one_maximum_for_all, "Your maximum is that of all rows together. Each row has its own: dim=-1."),
@@ -351,6 +384,16 @@ contrast = Check(
         Mistake(_infinity_times_nothing, "0 * inf is NaN. Use torch.where or masked_fill to write -inf."),
         Mistake(_of_shares, "You subtract probabilities. The contrast is a difference of their logarithms."),
         Mistake(_ratio, "You return the ratio p / q. Its logarithm is asked for, -inf where nothing is left."),
+        Mistake(
+            _difference_normalised,
+            "You take log_softmax of the difference. Take it of both models' logits, then subtract.",
+        ),
+        Mistake(
+            _both_renormalised,
+            "You normalise both once more after the threshold. They stay those of the whole distributions.",
+        ),
+        Mistake(_maxima_of_columns, "Your maxima are those of columns, dim=0. Each row has its own: dim=-1."),
+        Mistake(_expert_alone, "That is the expert alone, cut off. Where is the amateur?"),
         Mistake(_contrast_softmax, "You normalised the result. The difference itself is asked for."),
         Mistake(
             _renormalised_first,
@@ -518,6 +561,31 @@ def _tensors(last: Tensor, early: Tensor) -> tuple[Tensor, Tensor]:
     return torch.tensor(place), torch.tensor(value)
 
 
+def _differences_of_logarithms(last: Tensor, early: Tensor) -> tuple[int, float]:
+    log_a = ((last + early) / 2).log()
+    values = sum((torch.xlogy(x, x) - x * log_a).sum(dim=-1) / 2 for x in (last.expand_as(early), early))
+    return int(values.argmax()), float(values.max())  # type: ignore[union-attr]
+
+
+def _second_sum_halved(last: Tensor, early: Tensor) -> tuple[int, float]:
+    return _greatest([_kl(p, _mean_of(p, q)) + _kl(q, _mean_of(p, q)) / 2 for p, q in _each(last, early)])
+
+
+def _both_directions(last: Tensor, early: Tensor) -> tuple[int, float]:
+    values = ((last * (last / early).log()).nansum(dim=-1) + (early * (early / last).log()).nansum(dim=-1)) / 2
+    return int(values.argmax()), float(values.max())
+
+
+def _upside_down(last: Tensor, early: Tensor) -> tuple[int, float]:
+    return _greatest([-_jsd(p, q) for p, q in _each(last, early)])
+
+
+def _unweighted(last: Tensor, early: Tensor) -> tuple[int, float]:
+    a = (last + early) / 2
+    values = ((last / a).log().nansum(dim=-1) + (early / a).log().nansum(dim=-1)) / 2
+    return int(values.argmax()), float(values.max())
+
+
 most_unlike = Check(
     exercise="12.3",
     name="most_unlike",
@@ -548,6 +616,13 @@ most_unlike = Check(
             _other_half_only, "You compare only the earlier layers with the mean. The last one's sum is a half, too."
         ),
         Mistake(_first_term_halved, "The second sum is missing: that of the earlier layer against the mean."),
+        Mistake(_second_sum_halved, "You halve only the second sum. Half of both: put them in brackets."),
+        Mistake(
+            _both_directions,
+            "You compare p with q, and q with p. Both are compared with their mean, so that nothing becomes infinite.",
+        ),
+        Mistake(_upside_down, "Your divergences are negative: the quotient is upside down. It is log(p / a)."),
+        Mistake(_unweighted, "You add the logarithms alone. Each is weighted by its probability: p log(p / a)."),
         Mistake(
             _direct,
             "You compare p with q directly. Both are compared with their mean, so that nothing becomes infinite.",
@@ -567,6 +642,11 @@ most_unlike = Check(
         Mistake(
             _zeros_not_treated,
             "A probability of 0 makes 0 * log 0, which is NaN. Such terms count as 0: nansum leaves them out.",
+        ),
+        Mistake(
+            _differences_of_logarithms,
+            "Where p and q are both 0, so is a, and 0 * log a is NaN. (F.kl_div does not catch that.) Such terms count "
+            "as 0.",
         ),
         Mistake(
             _nan_takes_all,
@@ -671,6 +751,14 @@ def _never_negative(p: Tensor, candidates: Tensor, before: Tensor, alpha: float)
     return _weighed(p, _likeness(candidates, before).amax(dim=-1).clamp(min=0), alpha)
 
 
+def _distance(p: Tensor, candidates: Tensor, before: Tensor, alpha: float) -> Tensor:
+    return _weighed(p, 1 - _likeness(candidates, before).amax(dim=-1), alpha)
+
+
+def _with_itself(p: Tensor, candidates: Tensor, before: Tensor, alpha: float) -> Tensor:
+    return _weighed(p, torch.ones_like(p), alpha)
+
+
 def _rewarded(p: Tensor, candidates: Tensor, before: Tensor, alpha: float) -> Tensor:
     return _weighed(p, -_likeness(candidates, before).amax(dim=-1), alpha)
 
@@ -742,6 +830,8 @@ search_scores = Check(
         ),
         Mistake(_absolute, "You take absolute values. Pointing the opposite way is unlike, and is rewarded."),
         Mistake(_never_negative, "A negative cosine stays negative: the score becomes better by it."),
+        Mistake(_distance, "1 - cosine is a distance, large where two are unlike. The penalty is the cosine itself."),
+        Mistake(_with_itself, "A candidate is compared with those before, not with itself: that would always be 1."),
         Mistake(_rewarded, "You add the likeness. It is a penalty: minus."),
         Mistake(_alpha_on_p, "The weights are swapped: 1 - alpha on the probability, alpha on the penalty."),
         Mistake(_all_of_p, "The probability has a weight, too: 1 - alpha."),

@@ -236,8 +236,9 @@ for name, model in (("guided", guide), ("product", both)):
         print(f"{told:20} {text_of(found.ids):14} {sum(found.model_logprobs):6.2f}")
 
 # %% [markdown]
-# For the guided model all three agree. The product is the interesting one. Greedy decoding begins with "sun", for the moment the better compromise: 0.7 · 0.25 is more than
-# 0.2 · 0.65. Two beams find out that behind "snow" both seasons agree better: −2.00 instead of −2.26.
+# For the guided model all three agree. The product is the interesting one. Greedy decoding begins with "sun", for the
+# moment the better compromise: 0.7 · 0.25 is more than 0.2 · 0.65. Two beams find out that behind "snow" both seasons
+# agree better: −2.09 instead of −2.27.
 
 # %% [markdown]
 # ## Contrastive decoding
@@ -518,8 +519,8 @@ for candidates in ([1, 2, 3, 4, 5], [2, 4], [0, 2, 4]):
 
 # %% [markdown]
 # Behind "there" layer 1 nearly knows what comes (0.07); behind "named", where a name has to be found, even layer 5
-# is far off (0.32). On average the divergence is smaller the nearer a layer is to the last, and mostly the lowest
-# candidate is chosen: of 2 and 4 always. That is a finding about a network of six layers; the paper's have 32 and
+# is far off (0.32). On average the divergence shrinks towards the last layer, and mostly the lowest candidate is
+# chosen: of 2 and 4 always. That is a finding about a network of six layers; the paper's have 32 and
 # more, and it reports a choice that moves from token to token.
 #
 # Layer 0 has nearly $\log 2 = 0.69$ everywhere: it repeats the token that was read, and the next one is hardly ever
@@ -575,19 +576,23 @@ kinds = {
 picks = {name: (values.argmax(dim=-1) + 1).tolist() for name, values in kinds.items()}
 for name, picked in picks.items():
     same = sum(a == b for a, b in zip(picked, picks["as in the paper"], strict=True))
-    chosen = ", ".join(f"layer {n} {times} times" for n, times in sorted(Counter(picked).items()))
+    chosen = ", ".join(
+        f"layer {n} {times} times" for n, times in sorted(Counter(picked).items())
+    )
     print(f"{name:16} {same} of {len(ids)} the same: {chosen}")
 
 pair = jsd[[names.index("."), names.index(" loved")], 1:]  # (2, 5)
 alone, together = (pair.argmax(dim=-1) + 1).tolist(), pair.mean(dim=0).argmax() + 1
 print(f"3. behind “Lily.” and “She loved”, alone: layers {alone}, in one batch: {together}")
-sharpest = [f"{rows[-1, 2].exp().max():.2f}" for rows in (early_ones, unnormed)]
-print("most that layer 3 gives a token at the end: {} with LayerNorm, {} without".format(*sharpest))
+normed, bare = (rows[-1, 2].exp().max() for rows in (early_ones, unnormed))
+print(
+    f"the favourite of layer 3 at the end: {normed:.2f} with LayerNorm, {bare:.2f} without"
+)
 
 # %% [markdown]
 # Without the LayerNorm a vector has another length than the head is used to: at the end of the text layer 3 gives
-# its favourite 0.45 instead of 0.32, and at 8 of 19 tokens another layer is chosen. The reversed divergence changes 2 of 19. And
-# two texts that would choose layers 1 and 3 get layer 2 in one batch, which neither would have.
+# its favourite 0.45 instead of 0.32, and at 8 of 19 tokens another layer is chosen. The reversed divergence changes
+# 2 of 19. And two texts that would choose layers 1 and 3 get layer 2 in one batch, which neither would have.
 #
 # None of this makes the other method wrong; it has a name that belongs to another one. Above all the third
 # difference breaks a rule that all of this project keeps: **what a text becomes must not depend on who else is in

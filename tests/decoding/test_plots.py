@@ -21,7 +21,9 @@ from torch import Tensor
 from decoding import (
     BeamSearch,
     Processor,
+    Rounds,
     SearchTree,
+    Speculative,
     TableModel,
     Temperature,
     Tokenizer,
@@ -78,6 +80,8 @@ def everything(plots: Any, words: list[str]) -> dict[str, Picture]:
         "lines": plots.lines([1, 2], {words[5]: [1, 2], "b": [2, 1]}, xlabel=words[0], ylabel=words[0], alt="a"),
         "bars": plots.bars(words, range(9), xlabel=words[5], title=words[0], alt="a"),
         "search_tree": plots.search_tree(a_tree(), words.__getitem__),
+        "draft_rounds": plots.draft_rounds(some_rounds(), words.__getitem__),
+        "draft_rounds, longer": plots.draft_rounds(some_rounds(40, length=6), words.__getitem__),
         "search_tree, larger": plots.search_tree(a_tree(beams=5, steps=12), words.__getitem__, steps=5),
     }
 
@@ -89,6 +93,13 @@ def a_tree(beams: int = 2, steps: int = 3, eos_id: int | None = None) -> SearchT
     tree = result.trace.tree
     assert tree is not None
     return tree
+
+
+def some_rounds(ids: int = 9, length: int = 3) -> Rounds:
+    """What became of the drafts of one toy of nine ids for another."""
+    model, draft = TableModel.random(9, 64, seed=4), TableModel.random(9, 64, seed=5)
+    strategy = Speculative(draft=draft, length=length)
+    return generate_ids(model, [[1]], strategy, max_new_tokens=ids, eos_id=None, seed=1)[0].rounds
 
 
 # What is drawn is the data.
@@ -271,6 +282,44 @@ def test_a_large_tree_is_drawn_without_what_was_pruned_and_a_larger_one_is_refus
         plots.search_tree(a_tree(beams=9, steps=12), WORDS.__getitem__, steps=12)
     with pytest.raises(ValueError, match="steps is a number of columns, at least 1; got 0"):
         plots.search_tree(tree, WORDS.__getitem__, steps=0)
+
+
+def test_every_drafted_id_is_a_cell_at_its_place_and_its_look_tells_its_fate(plots: Any) -> None:
+    from decoding.plots.drafts import _LOOKS
+
+    rounds = some_rounds(40, length=6)
+    assert 0 < rounds.accepted < rounds.drafted
+    picture = plots.draft_rounds(rounds, WORDS.__getitem__)
+    (axes,) = picture.figure.axes
+    looks = {
+        fate: (look.get("hatch"), look.get("linestyle", "solid"), look["facecolor"])
+        for fate, (_, look) in _LOOKS.items()
+    }
+    assert len({(hatch, line) for hatch, line, _ in looks.values()}) == 3  # kept and own are filled, dark and light
+    drawn = {
+        (round(cell.get_y()), round(cell.get_x() + 0.46), cell.get_hatch(), cell.get_linestyle())
+        for cell in axes.patches
+    }
+    expected = set()
+    begin = 0
+    for number, one in enumerate(rounds):
+        for place in range(len(one.drafted)):
+            look = looks["kept" if place < one.accepted else "rejected" if place == one.accepted else "behind"]
+            expected.add((number, begin + place, look[0], look[1]))
+        if one.added is not None:
+            expected.add((number, begin + one.accepted, *looks["own"][:2]))
+        begin += len(one.ids)
+    assert begin == 40 and drawn == expected
+    assert axes.get_title(loc="left").startswith(f"{rounds.accepted} of {rounds.drafted} drafted ids accepted (")
+    assert f"({rounds.acceptance_rate:.1%})" in axes.get_title(loc="left")
+
+
+def test_rounds_without_drafts_can_be_drawn_and_too_many_cannot(plots: Any) -> None:
+    nothing = Rounds(one for one in some_rounds(40) if not one.drafted)
+    assert "nothing was drafted, 1.00 calls an id" in plots.draft_rounds(nothing, str).alt
+    with pytest.raises(ValueError, match=r"rounds along 90 ids are too many .* such as rounds\[:20\]"):
+        plots.draft_rounds(some_rounds(60)[:1] * 90, str)
+    assert plots.draft_rounds(some_rounds(60)[:20], str).figure.axes
 
 
 def test_what_is_unknown_in_a_heat_map_stays_blank(plots: Any) -> None:
@@ -467,6 +516,7 @@ def test_a_real_step_can_be_drawn(plots: Any, storybook: GPT2, tokenizer: Tokeni
         (lambda plots: plots.frequencies([NAN, 1], [0.5, 0.5], str), "whole numbers"),
         (lambda plots: plots.heatmap(LOGITS, rows=[], columns=[], title="", alt=""), "rows"),
         (lambda plots: plots.heatmap(LOGITS[None] * NAN, rows=["a"], columns=WORDS, title="", alt=""), "nothing"),
+        (lambda plots: plots.draft_rounds((), str), "nothing to draw: no rounds"),
         (lambda plots: plots.lines([0, 1], {"c": [1, 2]}, xlabel="", ylabel="", alt="", logx=True), "positive"),
         (lambda plots: plots.lines([1, 2], {"c": [0, 2]}, xlabel="", ylabel="", alt="", logy=True), "positive"),
         (lambda plots: plots.lines([1], {str(n): [1] for n in range(9)}, xlabel="", ylabel="", alt=""), "up to 8"),

@@ -221,7 +221,7 @@ def test_the_mode_is_kept() -> None:  # law 5
 
 @pytest.mark.parametrize("layers", [0, -1, N + 1, True, 1.0, None, "2"])
 def test_a_number_of_layers_that_it_does_not_have(model: GPT2, layers: Any) -> None:  # law 13
-    with pytest.raises(ValueError, match=f"this model has {N} layers, of which the first 1 to all; got "):
+    with pytest.raises(ValueError, match=f"an early exit lies behind 1 to {N} of this model's layers; got "):
         model.early_exit(layers)
 
 

@@ -9,12 +9,14 @@ import sys
 import pytest
 
 import decoding
+import decoding.drafts
 from decoding.legible import columns
 from scripts import generate as program
-from scripts.catalogue import Entry, catalogue, entries, parts
+from scripts.catalogue import DRAFTERS, TITLES, Entry, catalogue, entries, parts
 from scripts.chain import OPTIONS
+from scripts.combinations import COMBINATIONS
 from scripts.paint import Paint
-from scripts.strategies import STRATEGIES
+from scripts.strategies import STRATEGIES, WAYS_TO_DRAFT
 
 
 class Terminal(io.StringIO):
@@ -43,20 +45,30 @@ def listed(encoding: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return output.printed()
 
 
-def test_every_strategy_and_processor_has_a_sentence_and_a_rule() -> None:
-    strategies, processors = entries()
-    assert [entry.name for entry in strategies] == [option.cls for option in STRATEGIES.values()]
-    assert [entry.name for entry in processors] == [option.cls for option in OPTIONS]
-    for entry in [*strategies, *processors]:
-        assert entry.sentence[0].isupper() and entry.sentence.endswith(".")
-        assert entry.rule and all(line.strip() for line in entry.rule)
+def test_everything_has_a_sentence_and_a_rule_but_drafts() -> None:
+    groups = entries()
+    names = {group: [entry.name for entry in members] for group, members in groups.items()}
+    assert names["strategies"] == [option.cls for option in STRATEGIES.values()]
+    assert names["combinations"] == [option.cls for option in COMBINATIONS]
+    assert names["processors"] == [option.cls for option in OPTIONS]
+    assert names["drafts"] == list(DRAFTERS.values()) and tuple(DRAFTERS) == WAYS_TO_DRAFT
+    assert set(decoding.drafts.__all__) - {"Draft", "DraftSession", "Drafter"} == set(names["drafts"])
+    assert list(groups) == list(TITLES)
+    for group, members in groups.items():
+        for entry in members:
+            assert entry.sentence[0].isupper() and entry.sentence.endswith(".")
+            assert bool(entry.rule) == (group != "drafts") and all(line.strip() for line in entry.rule)
+
+
+def listed_entries() -> list[Entry]:
+    return [entry for members in entries().values() for entry in members]
 
 
 def test_what_comes_from_a_paper_names_it() -> None:
     """Those without one are the plain operations that everybody uses; they are listed here, and all others are held."""
     plain = {"Greedy", "Sample", "Temperature", "LogitBias", "Suppress", "Force", "MinNewTokens"}
-    plain |= {"BanSequences", "BanWords"}
-    everything = [entry for group in entries() for entry in group]
+    plain |= {"BanSequences", "BanWords", "ModelDraft"}
+    everything = listed_entries()
     assert {entry.name for entry in everything if entry.source is None} == plain
     for entry in everything:
         if entry.source is not None:
@@ -69,7 +81,7 @@ def test_what_comes_from_a_paper_names_it() -> None:
 def test_all_of_it_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     printed = listed("utf-8", monkeypatch)
     flat = " ".join(printed.split())
-    for entry in [entry for group in entries() for entry in group]:
+    for entry in listed_entries():
         assert printed.count(f"\n{entry.usage}\n") == 1
         begin = flat.index(f" {entry.usage} {entry.sentence}")
         for said in [*entry.rule, entry.source or "common practice"]:
@@ -97,7 +109,7 @@ def test_colours_change_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_long_rule_breaks_at_its_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = ["keep " + "x" * 40 + "  " + "y" * 40, "f(" + "a" * 30 + ",", "   b)"]
-    monkeypatch.setattr("scripts.catalogue.entries", lambda: ([Entry("--x", "X", "One.", rule, None)], []))
+    monkeypatch.setattr("scripts.catalogue.entries", lambda: {"strategies": [Entry("--x", "X", "One.", rule, None)]})
     lines = catalogue(Paint(io.StringIO())).splitlines()
     begin = lines.index("--x")
     assert lines[begin : begin + 6] == [
@@ -122,6 +134,7 @@ def test_a_long_rule_breaks_at_its_gaps(monkeypatch: pytest.MonkeyPatch) -> None
             ("One.", ["a", "  b"], "Community: x 2020, y. Of 2020"),
         ),
         ("One\n    sentence.", ("One sentence.", [], None)),
+        ("One.\n\nIt depends: so say some (Other 2024, x). Author 2023, y.", ("One.", [], "Author 2023, y")),
         ("One.\n\nSince 2020 nothing.", ("One.", [], None)),
     ],
 )

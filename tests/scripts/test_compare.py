@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from decoding import Comparison, Greedy, Sample, Temperature, Tokenizer, TopP, compare, generate
+from decoding import ClassifierFreeGuidance, Comparison, Greedy, Sample, Temperature, Tokenizer, TopP, compare, generate
 from decoding.compare import Result, parts_after
 from decoding.generate import Generation
 from decoding.legible import columns
@@ -55,7 +55,7 @@ def remembered(
     **how: Any,
 ) -> Comparison:
     """As `compare`, but what was asked for before is not computed again."""
-    key = repr((prompt, strategies, how))
+    key = repr((type(model), prompt, strategies, how))
     if key not in _KNOWN:
         _KNOWN[key] = compare(model, tokenizer, prompt, strategies, **how, report=report)
     elif report is not None:
@@ -337,6 +337,39 @@ def test_ctrl_c_loses_nothing_that_was_finished(
     assert capsys.readouterr() == ("", "")
 
 
+def test_drafts_can_be_compared_with_plain_sampling(capsys: pytest.CaptureFixture[str]) -> None:
+    shared = "sample --early-exit 4 --verify shared-noise"
+    how = ("--with", "sample", "--with", shared, "--with", "sample --prompt-lookup", *SETTINGS)
+    assert run(*how) == 0
+    output = capsys.readouterr()
+    assert "2 the same as 1" in " ".join(output.out.split())
+    assert re.search(rf"2, {shared}: 12 ids after .* \(length\); \d+ of \d+ drafted ids accepted, ", output.err)
+    assert re.search(r"1, sample: 12 ids after [\d.]+ s \(length\)\n", output.err)
+    assert run(*how, "--json") == 0
+    sample, drafted, _ = json.loads(capsys.readouterr().out)["strategies"]
+    for one, other in zip(sample["samples"], drafted["samples"], strict=True):
+        assert one["ids"] == other["ids"] and other["parts_at"] is None
+        assert "rounds" not in one
+        assert sum(a["accepted"] + (a["added"] is not None) for a in other["rounds"]["rounds"]) == 6
+
+
+def test_all_strategies_may_write_with_a_model_made_of_others(
+    capsys: pytest.CaptureFixture[str], storybook: GPT2, tokenizer: Tokenizer
+) -> None:
+    how = ("--guidance-scale", "-1", "--with", "sample", "--with", "greedy", *SETTINGS)
+    assert run(*how, "--json") == 0
+    got = json.loads(capsys.readouterr().out)
+    assert (got["model"], got["combination"]) == ("storybook", "ClassifierFreeGuidance(scale=-1.0)")
+    model = ClassifierFreeGuidance(storybook, scale=-1.0)
+    assert (
+        got["strategies"][1]["samples"][0]["ids"] == generate(model, tokenizer, PROMPT, Greedy(), max_new_tokens=6).ids
+    )
+    assert run(*how, "--show", "0") == 0
+    assert capsys.readouterr().err.endswith("compare.py: storybook, ClassifierFreeGuidance(scale=-1.0), seed 4\n")
+    assert run(*how, "--dola", "2") == 2
+    assert capsys.readouterr().err == "compare.py: --guidance-scale and --dola make different models; take one\n"
+
+
 # -- bad input --------------------------------------------------------------------------------------------------------
 
 
@@ -405,6 +438,7 @@ def test_a_value_that_cannot_be_read_is_a_wrong_option(capsys: pytest.CaptureFix
         ("word " * 600, "greedy", "more than the model's 512 positions; shorten it"),
         (" word" * 512, "greedy", "fills the model's 512 positions and leaves no room for a text; shorten it"),
         ("hi", "sample --suppress 99999999", "99999999"),
+        ("hi", "sample --early-exit 9", "this model has 6 layers"),
         ("hi", "sample --top-k 1 --force 0=11", "Force({0: 11}) removed every id that was left"),
     ],
 )

@@ -13,8 +13,11 @@ from decoding import (
     Gumbel,
     MinP,
     Prefix,
+    PromptLookup,
     RepetitionPenalty,
     Sample,
+    SelfSpeculative,
+    Speculative,
     Suppress,
     Temperature,
     Tokenizer,
@@ -28,7 +31,7 @@ from decoding.trace import Stage, StepTrace
 from gpt2 import GPT2
 from scripts import generate as program
 from scripts.answer import ExplainPrinter, Request, answer
-from scripts.explanation import explanation
+from scripts.explanation import explanation, rounds_report
 from scripts.paint import Paint
 
 
@@ -91,6 +94,46 @@ def test_the_printer_explains_each_step_and_then_prints_the_text(
 
 
 PROMPT = "Once upon a time"
+
+
+@pytest.mark.parametrize("draft", [SelfSpeculative(4), PromptLookup()], ids=repr)
+def test_every_line_about_drafts_fits_and_colours_change_no_text(
+    draft: SelfSpeculative | PromptLookup, storybook: GPT2, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    prompt = "The cat saw the dog. The dog saw the cat. The cat"
+    strategy = Speculative(draft=draft, length=6)
+    rounds = generate(storybook, tokenizer, prompt, strategy, max_new_tokens=40, seed=1).rounds
+    plain = rounds_report(rounds, tokenizer, Paint(io.StringIO()))
+    coloured = rounds_report(rounds, tokenizer, Paint(Terminal()))
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain != coloured
+    lines = plain.splitlines()
+    assert all(columns(line) <= 80 and line == line.rstrip() for line in lines)
+    told = f"{rounds.accepted} of {rounds.drafted} drafted ids accepted"
+    assert lines[0] == f"drafts  {told}, {len(rounds) / 40:.2f} calls an id"
+    starts = [n for n, line in enumerate(lines) if re.match(r" +\d+  ", line)]
+    assert len(starts) == len(rounds)
+    for begin, end, one in zip(starts, [*starts[1:], None], rounds, strict=True):
+        said = " ".join(line[7:] for line in lines[begin:end])
+        marks = re.findall(r'([-+x>]) "(?:\\.|[^"\\])*"', said)
+        rejected = len(one.drafted) - one.accepted
+        drafted = ["+"] * one.accepted + ["x"] * (rejected > 0) + ["-"] * (rejected - 1)
+        assert marks == [*drafted, *[">"] * (one.added is not None)]
+
+
+def test_explain_ends_with_the_drafts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--early-exit", "4", "--min-p", "0.1", "--max-new-tokens", "4", "--explain", "--quiet") == 0
+    *steps, drafts, text = capsys.readouterr().out.removesuffix("\n").split("\n\n")
+    assert len(steps) == 4 and text == ", there was a"
+    assert drafts.splitlines()[0] == "drafts  2 of 5 drafted ids accepted, 0.75 calls an id"
+    assert drafts.splitlines()[3:] == [
+        '    1  > ","',
+        '    2  x " and" 0/1  - " the"  - " little"  > " there"',
+        '    3  + " was" 1/1  + " a" 1/1',
+    ]
+    reasons = [line for step in steps for line in step.splitlines() if line.startswith("  x ")]
+    assert reasons and all("MinP(0.1) removed it" in reason for reason in reasons)  # temperature 0 explains itself
 
 
 def run(*options: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,9 +18,13 @@ from safetensors.torch import load_file, save_file
 
 from decoding import (
     BeamSearch,
+    ContrastiveDecoding,
+    DoLa,
     Greedy,
     Multinomial,
     Sample,
+    SelfSpeculative,
+    Speculative,
     StochasticBeamSearch,
     Strategy,
     Temperature,
@@ -230,6 +235,93 @@ def test_json_has_what_a_search_found(
     found = generate(storybook, tokenizer, PROMPT, strategy, max_new_tokens=1, seed=4)
     assert result["bound"] is None and result["score"] == found.score and result["evaluations"] == 1
     assert [one["ids"] for one in result["candidates"]] == [one.ids for one in found.candidates]
+
+
+def test_a_draft_changes_no_text_and_the_note_tells_what_became_of_it(
+    storybook: GPT2, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(PROMPT, "--early-exit", "4", "--max-new-tokens", "12") == 0
+    output = capsys.readouterr()
+    strategy = Speculative(Temperature(0), draft=SelfSpeculative(4))
+    one = generate(storybook, tokenizer, PROMPT, strategy, max_new_tokens=12)
+    assert output.out == PROMPT + one.text + "\n"
+    assert one.ids == generate(storybook, tokenizer, PROMPT, Greedy(), max_new_tokens=12).ids
+    rounds = one.rounds
+    assert 0 < rounds.accepted < rounds.drafted
+    assert output.err.startswith(
+        f"generate.py: storybook, Speculative(Temperature(0.0), draft={strategy.draft}): 12 ids"
+    )
+    told = f"{rounds.accepted} of {rounds.drafted} drafted ids accepted, {len(rounds) / 12:.2f} calls an id\n"
+    assert output.err.endswith(f" s (length); {told}")
+    sampled = ("--strategy", "sample", "--seed", "3", "--max-new-tokens", "12", "--num-samples", "2")
+    assert run(PROMPT, *sampled) == 0
+    plain = capsys.readouterr()
+    assert run(PROMPT, *sampled, "--draft", "storybook", "--verify", "shared-noise") == 0
+    drafted = capsys.readouterr()
+    assert drafted.out == plain.out
+    assert "storybook, DrafterInvariant(draft=storybook), seed 3: 24 ids in " in drafted.err
+    assert "drafted ids accepted" not in plain.err
+
+
+def test_drafts_leave_greedy_decoding_without_choices(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("The cat", "--prompt-lookup", "--num-samples", "2", "--max-new-tokens", "2") == 0
+    said = capsys.readouterr().err
+    assert "greedy decoding always takes the likeliest id" in said and ", seed" not in said
+    assert said.endswith("(length); nothing was drafted, 1.00 calls an id\n")
+
+
+def test_json_has_the_rounds(storybook: GPT2, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]) -> None:
+    how = ("--strategy", "sample", "--top-p", "0.9", "--seed", "2", "--max-new-tokens", "10")
+    assert run(PROMPT, *how, "--early-exit", "4", "--json") == 0
+    got = json.loads(capsys.readouterr().out)["rounds"]
+    strategy = Speculative(TopP(0.9), draft=SelfSpeculative(4))
+    rounds = generate(storybook, tokenizer, PROMPT, strategy, max_new_tokens=10, seed=2).rounds
+    for field in ("drafted", "accepted", "acceptance_rate", "calls_per_id"):
+        assert got[field] == getattr(rounds, field)
+    assert len(got["rounds"]) == len(rounds) > 1
+    for told, one in zip(got["rounds"], rounds, strict=True):
+        assert (told["accepted"], told["added"]) == (one.accepted, one.added)
+        assert [draft["id"] for draft in told["drafted"]] == [draft.id for draft in one.drafted]
+        for draft, known in zip(told["drafted"], one.drafted, strict=True):
+            assert draft["draft_probability"] == pytest.approx(math.exp(known.draft_logprob), rel=1e-4)
+            assert (draft["target_probability"] is None) == (known.target_logprob is None)
+    assert any(draft["target_probability"] == 0 for one in got["rounds"] for draft in one["drafted"])  # by top-p
+    assert run("The cat", "--prompt-lookup", "--max-new-tokens", "1", "--json") == 0
+    nothing = json.loads(capsys.readouterr().out)["rounds"]
+    assert nothing["acceptance_rate"] is None and nothing["drafted"] == 0 and nothing["calls_per_id"] == 1
+    assert run(PROMPT, *how, "--json") == 0
+    assert "rounds" not in json.loads(capsys.readouterr().out)
+
+
+# -- models made of others --------------------------------------------------------------------------------------------
+
+
+def test_a_model_made_of_others_is_named(
+    storybook: GPT2, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = ("--max-new-tokens", "10", "--plausibility", "0.2")
+    assert run(PROMPT, *how, "--amateur", "storybook", "--amateur-temperature", "0.5") == 0
+    output = capsys.readouterr()
+    model = ContrastiveDecoding(storybook, storybook, alpha=0.2, temperature=0.5)
+    assert output.out == PROMPT + generate(model, tokenizer, PROMPT, Greedy(), max_new_tokens=10).text + "\n"
+    title = "ContrastiveDecoding(alpha=0.2, temperature=0.5) with amateur storybook"
+    assert output.err.startswith(f"generate.py: storybook, {title}, Greedy(): 10 ids in ")
+    assert run(PROMPT, *how, "--dola", "2,4", "--strategy", "beam", "--beams", "2", "--json") == 0
+    got = json.loads(capsys.readouterr().out)
+    beams = generate(DoLa(storybook, [2, 4], alpha=0.2), tokenizer, PROMPT, BeamSearch(beams=2), max_new_tokens=10)
+    assert got["ids"] == beams.ids
+    assert (got["model"], got["combination"]) == ("storybook", "DoLa([2, 4], alpha=0.2)")
+    assert run(PROMPT, "--max-new-tokens", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["combination"] is None
+
+
+def test_early_exit_works_with_dola(capsys: pytest.CaptureFixture[str]) -> None:
+    how = ("--dola", "2", "--max-new-tokens", "12")
+    assert run(PROMPT, *how) == 0
+    plain = capsys.readouterr().out
+    assert run(PROMPT, *how, "--early-exit", "5") == 0
+    output = capsys.readouterr()
+    assert output.out == plain and "drafted ids accepted" in output.err
 
 
 def test_the_explanation_of_a_search_ends_with_its_tree(capsys: pytest.CaptureFixture[str]) -> None:
