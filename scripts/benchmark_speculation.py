@@ -79,9 +79,9 @@ def main() -> int:
                 print(f"{way + ', ' + text:17} {row.line(name)}")
                 if name != PLAIN and row.times < 1.0:
                     lost.setdefault(name, []).append(f"{way}, {text} ({row.times:.2f})")
-    for name in next(iter(ways().values())):
-        if name != PLAIN:
-            print(f"{name} loses on: {'; '.join(lost.get(name, ['nothing here']))}")
+    print()
+    for name in dict.fromkeys(name for strategies in ways().values() for name in strategies if name != PLAIN):
+        print(f"{name}: loses on {'; '.join(lost.get(name, ['nothing here']))}")
 
     for dtype in options.dtype:
         print(f"\n124M parameters, {dtype}: one call with several ids, after 64 others")

@@ -297,7 +297,7 @@ def test_logprobs_are_those_of_the_text(strategy: type[Speculative], chain: Chai
                 assert len(seen) > one.accepted or len(seen) == len(drafted)
             written += one.ids
             rejected += one.resampled
-    assert rejected > 3
+    assert rejected >= 3
 
 
 class NotRewound(Wrapped):

@@ -465,8 +465,8 @@ DENSE, DENSE_DRAFT = dense(4), dense(104)
 
 def error_of_the_law(strategy: Speculation, chance: Enumerate | None = None, model: LanguageModel = DENSE) -> float:
     """By how much the probability of some text differs from what `Sample` gives it."""
-    expected = outcomes(Sample(*strategy.processors), DENSE, [0, 1], 3)
-    return distance(outcomes(strategy, model, [0, 1], 3, chance=chance or Keyed()), expected)
+    expected = outcomes(Sample(*strategy.processors), DENSE, [0, 1], 4)  # of which two may be drafted in one round
+    return distance(outcomes(strategy, model, [0, 1], 4, chance=chance or Keyed()), expected)
 
 
 @pytest.mark.parametrize("strategy", [Speculative, BlockVerification])
