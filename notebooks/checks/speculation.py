@@ -104,6 +104,23 @@ def _down_the_columns(logits: Tensor, draft: list[int]) -> list[int]:
     return list(own[: kept + 1])
 
 
+def _one_too_many(logits: Tensor, draft: list[int]) -> list[int]:
+    own = logits.argmax(dim=-1).tolist()
+    return list(own[: len(_round(logits, draft)) + 1])
+
+
+def _runs_past_the_end(logits: Tensor, draft: list[int]) -> list[int]:
+    own = logits.argmax(dim=-1).tolist()
+    kept = 0
+    while draft[kept] == own[kept]:
+        kept += 1
+    return list(own[: kept + 1])
+
+
+def _agreeing_alone(logits: Tensor, draft: list[int]) -> list[int]:
+    return _agreeing_anywhere(logits, draft)[:-1]
+
+
 def _how_many(logits: Tensor, draft: list[int]) -> int:
     return len(_round(logits, draft)) - 1
 
@@ -146,6 +163,19 @@ verify = Check(
             _agreeing_anywhere,
             "You keep every drafted id that agrees. Behind the first that does not, agreement means nothing: the model "
             "was asked about a text that will never be.",
+        ),
+        Mistake(
+            _agreeing_alone,
+            "Two things: behind the first drafted id that does not agree, agreement means nothing; and behind the kept "
+            "ones comes one id of the model's own.",
+        ),
+        Mistake(
+            _runs_past_the_end,
+            "You go on counting behind the last drafted id. Where all of them agree, stop at `len(draft)`.",
+        ),
+        Mistake(
+            _one_too_many,
+            "Your round is one id too long. With k drafted ids kept it has k + 1: the slice is `[: k + 1]`.",
         ),
         Mistake(
             _all_choices,
@@ -258,6 +288,14 @@ def _stops_at_the_end(ids: list[int], ngram: int, most: int) -> list[int]:
     return []
 
 
+def _beyond_the_list(ids: list[int], ngram: int, most: int) -> list[int]:
+    for n in range(ngram, 0, -1):
+        found = _ends(ids, n)
+        if found:
+            return [ids[found[-1] + i] for i in range(most)]
+    return []
+
+
 def _leftmost_and_stops(ids: list[int], ngram: int, most: int) -> list[int]:
     for n in range(ngram, 0, -1):
         found = _ends(ids, n)
@@ -352,6 +390,11 @@ look_up = Check(
             _stops_at_the_end,
             "Your copy stops at the end of the text. It goes on with what it has just copied: append id after id to a "
             "copy of the list, and read from that.",
+        ),
+        Mistake(
+            _beyond_the_list,
+            "Your copy reads beyond the end of the text. It goes on with what it has just copied: append id after id "
+            "to a copy of the list, and read from that.",
         ),
         Mistake(
             _leftmost_and_stops,
@@ -493,6 +536,16 @@ def _zeros_where_equal(p: Tensor, q: Tensor, id: int) -> _Verdict:
     return _ratio(p, q, id), surplus / max(float(surplus.sum()), 1e-12)
 
 
+def _even_where_equal(p: Tensor, q: Tensor, id: int) -> _Verdict:
+    surplus = _not_normalised_and_zeros(p, q, id)[1]
+    return _ratio(p, q, id), surplus / surplus.sum() if bool(surplus.any()) else torch.full_like(p, 1 / len(p))
+
+
+def _by_its_own_rejection(p: Tensor, q: Tensor, id: int) -> _Verdict:
+    chance, surplus = _ratio(p, q, id), _not_normalised_and_zeros(p, q, id)[1]
+    return chance, surplus / (1 - chance) if bool(surplus.any()) else p.clone()
+
+
 def _cut_in_place(p: Tensor, q: Tensor, id: int) -> _Verdict:
     result = _rule(p, q, id)
     p.sub_(q).clamp_(min=0.0)
@@ -561,6 +614,15 @@ acceptance = Check(
         ),
         Mistake(_the_drafts_surplus, "Your difference is the wrong way round: p has to have more, not q."),
         Mistake(_not_cut, "A probability is never negative. Where q is more than p the residual is 0; then normalise."),
+        Mistake(
+            _even_where_equal,
+            "Right but for one case: where p equals q no residual is left. Return p there, not an even distribution.",
+        ),
+        Mistake(
+            _by_its_own_rejection,
+            "You divide by the chance that *this* id is rejected. Divide by the sum of the residual itself, which is "
+            "the chance that *some* draft is.",
+        ),
         Mistake(
             _softmax_of_it,
             "A softmax is for logits, and would give every id something. These are amounts already: divide them by "
@@ -659,6 +721,14 @@ def _the_time(a: float, n: int, c: float, b: float) -> float:
     return (b + c * n) / _terms(a, 0, n)
 
 
+def _no_brackets(a: float, n: int, c: float, b: float) -> float:
+    return _terms(a, 0, n) / n * c + b
+
+
+def _each_checked_alone(a: float, n: int, c: float, b: float) -> float:
+    return _terms(a, 0, n) / (n * c + (n + 1) * b)
+
+
 def _one_where_certain(a: float, n: int, c: float, b: float) -> float:
     return n / (b + c * n) if a == 1 else _gained(a, n, c, b)
 
@@ -703,6 +773,8 @@ speed_up = Check(
         Mistake(_one_draft_too_many, "n ids are drafted, in n calls; the id behind them comes from the model itself."),
         Mistake(_one_call_of_the_draft, "The draft writes its n ids one after the other: it is called n times."),
         Mistake(_check_of_each, "All drafted ids are checked in a single call, which costs b once."),
+        Mistake(_no_brackets, "The whole cost divides: put brackets around n c + b."),
+        Mistake(_each_checked_alone, "b is the price of the whole check, with all its n + 1 ids: it comes once."),
         Mistake(_the_time, "That is the time for an id. The speed-up is the other way round: ids divided by costs."),
         Mistake(_one_where_certain, "With a = 1 there are n + 1 ids: n drafted ones, and one of the model's own."),
     ],
