@@ -49,6 +49,9 @@ class TableModel:
 
         return cls(n_vocab, n_positions, logits_after)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.n_vocab} ids>"
+
     def open(self) -> Session:
         return RowsSession(self._look_up)
 

@@ -179,7 +179,8 @@ class JsonPrinter:
 
     traced = False
 
-    def __init__(self, source: Source | None, combination: str | None = None) -> None:
+    def __init__(self, request: Request, source: Source | None, combination: str | None = None) -> None:
+        self.strategy = repr(request.strategy)
         self.source = source
         self.combination = combination  # what of others the model is made
 
@@ -200,6 +201,7 @@ class JsonPrinter:
             "seed": text.seed,
             **found_by_search(text.pieces[-1].generation if text.pieces else None),
             **drafted(text.rounds),
+            "strategy": self.strategy,
             "model": self.source.name if self.source else None,
             "revision": self.source.revision if self.source else None,
             "combination": self.combination,

@@ -40,7 +40,7 @@ from scripts.options import add_model, add_texts, build_draw, finite, load_model
 from scripts.strategies import Asked, read_strategy
 
 if TYPE_CHECKING:
-    from decoding import Strategy, Tokenizer
+    from decoding import LanguageModel, Strategy, Tokenizer
     from decoding.compare import Result
     from decoding.measures import Measure
     from gpt2 import Source
@@ -117,6 +117,18 @@ def build(read: Chosen, tokenizer: Tokenizer, load: Load | None = None) -> dict[
     return strategies
 
 
+def check_drafts(strategies: dict[str, Strategy], model: LanguageModel, prompt: list[int]) -> None:
+    """Raise ValueError, naming the strategy, where a draft does not fit the model: before the first one has run."""
+    from decoding import generate_ids
+
+    for number, (text, strategy) in enumerate(strategies.items(), 1):
+        if hasattr(strategy, "draft"):
+            try:
+                generate_ids(model, [prompt], strategy, max_new_tokens=1, seed=0)
+            except ValueError as error:
+                raise ValueError(f"--with {number}, {text!r}: {error}") from error
+
+
 # -- running ----------------------------------------------------------------------------------------------------------
 
 
@@ -145,6 +157,7 @@ def run(options: argparse.Namespace) -> int:
     network = load_model(options, NAME)
     model = network if combination is None else combination.build(network, second_model(options))
     title = None if combination is None else combination.title(model)
+    check_drafts(strategies, model, tokenizer.encode(prompt))
     if says:
         advise(options.chosen)
 

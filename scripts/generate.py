@@ -128,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
 
     printer: TextPrinter | JsonPrinter
     if options.json:
-        printer = JsonPrinter(network.source, title)
+        printer = JsonPrinter(request, network.source, title)
     elif options.show_probabilities:
         printer = TablePrinter(request, tokenizer, quiet=options.quiet)
     elif options.show_candidates:

@@ -6,6 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from scripts.chain import unescape
@@ -92,8 +93,11 @@ def load_model(options: argparse.Namespace, program: str) -> GPT2:
 
 
 def second_model(options: argparse.Namespace) -> Load:
-    """How a model beside the first is loaded, a draft or an amateur: with the same type of numbers and device."""
-    return lambda name: _load(options, name, None)
+    """How a model beside the first is loaded, a draft or an amateur: with the same type of numbers and device.
+
+    Several drafts of one name are the same model.
+    """
+    return cache(lambda name: _load(options, name, None))
 
 
 def _load(options: argparse.Namespace, name: str, revision: str | None) -> GPT2:

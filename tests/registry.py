@@ -6,7 +6,7 @@ processor also needs a plain version in `tests/decoding/plain_processors.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from decoding import (
     BeamSearch,
     BestOfN,
     BlockVerification,
-    Chance,
     ConstrainedBeamSearch,
     ContrastiveSearch,
     DiverseBeamSearch,
@@ -34,7 +33,6 @@ from decoding import (
     FrequencyPenalty,
     Greedy,
     Jacobi,
-    LanguageModel,
     LogitBias,
     MajorityVote,
     MinimumBayesRisk,
@@ -43,11 +41,9 @@ from decoding import (
     Mirostat,
     NoRepeatNGram,
     PLess,
-    Prefix,
     PresencePenalty,
     Processor,
     PromptLookup,
-    Purpose,
     QuadraticSmoothing,
     RepetitionPenalty,
     Sample,
@@ -67,7 +63,7 @@ from decoding import (
     TransformersBeamSearch,
     TypicalP,
 )
-from decoding.drafts import DraftSession, ModelDraft
+from decoding.drafts import DraftSession, DraftTask, ModelDraft
 
 VOCABULARY = 12  # ids of the distributions that the examples are tried on
 
@@ -110,16 +106,8 @@ class StrategyExample:
 class Stranger:
     """Drafts for any model, and knows nothing of it: another table, with as many ids."""
 
-    def start(
-        self,
-        target: LanguageModel,
-        prompts: Sequence[Prefix],
-        processors: Sequence[Processor],
-        purpose: Purpose,
-        chances: Sequence[Chance],
-    ) -> DraftSession:
-        model = ModelDraft(TableModel.random(target.n_vocab, 64, seed=23))
-        return model.start(target, prompts, processors, purpose, chances)
+    def start(self, task: DraftTask) -> DraftSession:
+        return ModelDraft(TableModel.random(task.target.n_vocab, 64, seed=23)).start(task)
 
 
 class FourTokens(Tokenizer):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..core import LanguageModel, Session, check_positions, is_number, widen
+from ..core import LanguageModel, Session, check_positions, is_number, widen, written
 
 
 class Combined:
@@ -33,6 +33,9 @@ class Combined:
         self.models = models
         self.n_vocab = sizes[0]
         self.n_positions = min(model.n_positions for model in models)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(written, self.models))})"
 
     def rule(self, *logits: Tensor) -> Tensor:
         """Logits (..., V) of every model, at least float32 -> (..., V)."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from operator import index
 
 import torch
 from torch import Tensor
 
-from ..core import HiddenSession, LanguageModel, LayeredModel, Session, widen
+from ..core import HiddenSession, LanguageModel, LayeredModel, Session, is_whole_number, widen
 from .combined import check_alpha, keep_plausible
 
 
@@ -41,14 +40,14 @@ class DoLa:
             raise ValueError(
                 f"DoLa needs a model whose layers can be looked into, such as GPT2; got a {type(model).__name__}"
             )
-        try:
-            self.layers = [index(layer) for layer in layers]
-        except TypeError as error:
-            raise ValueError(f"layers are numbers of layers, such as [2, 4]; got {layers!r}") from error
-        if not self.layers or not all(0 <= layer < model.n_layer for layer in self.layers):
+        allowed = range(model.n_layer)
+        listed = isinstance(layers, Sequence) and len(layers) > 0
+        if not listed or not all(is_whole_number(layer) and layer in allowed for layer in layers):
             raise ValueError(
-                f"layers are some of 0 to {model.n_layer - 1}, which lie below the last of this model; got {layers!r}"
+                f"layers are some of 0 to {model.n_layer - 1}, which lie below the last of this model, such as [2, 4]; "
+                f"got {layers!r}"
             )
+        self.layers = [int(layer) for layer in layers]
         check_alpha(alpha)
         self.model = model
         self.alpha = alpha

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core import LanguageModel, Session, check_positions, check_prompts, ragged
+from ..core import LanguageModel, Session, check_positions, check_prompts, ragged, written
 from .combined import Combined, check_language_model
 
 
@@ -37,6 +37,10 @@ class Reprompted:
         self.model = model
         self.n_vocab = model.n_vocab
         self.n_positions = model.n_positions - (0 if self.prompt is None else len(self.prompt) - 1)
+
+    def __repr__(self) -> str:
+        prompt = "" if self.prompt is None else f", {written(self.prompt)}"
+        return f"Reprompted({written(self.model)}{prompt})"
 
     def open(self) -> Session:
         return _RepromptedSession(self.model.open(), self)

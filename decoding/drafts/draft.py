@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -38,6 +38,23 @@ class Draft:
         return torch.zeros(n_vocab, dtype=torch.float64).index_fill(0, torch.tensor(self.ids[place]), 1.0)
 
 
+class DraftTask(NamedTuple):
+    """What there is to draft for.
+
+    target       the model that judges the drafts
+    prompts      one a row, each a prefix of one row
+    processors   reshape the drafts' distributions as they do the target's
+    purpose      what the drafts' random choices are for
+    chances      what each row draws from
+    """
+
+    target: LanguageModel
+    prompts: Sequence[Prefix]
+    processors: Sequence[Processor]
+    purpose: Purpose
+    chances: Sequence[Chance]
+
+
 class DraftSession(Protocol):
     """Drafts for the rows of one running batch."""
 
@@ -61,19 +78,8 @@ class DraftSession(Protocol):
 class Drafter(Protocol):
     """Anything that drafts: another model, the model's own first layers, the text so far."""
 
-    def start(
-        self,
-        target: LanguageModel,
-        prompts: Sequence[Prefix],
-        processors: Sequence[Processor],
-        purpose: Purpose,
-        chances: Sequence[Chance],
-    ) -> DraftSession:
-        """Begin with these prompts, one a row.
-
-        What it draws, it draws for this purpose, and from distributions that the processors have reshaped as they do
-        the target's.
-        """
+    def start(self, task: DraftTask) -> DraftSession:
+        """Begin with the prompts."""
         ...
 
 
@@ -90,8 +96,8 @@ def shortened(prefix: Prefix, length: int) -> Prefix:
 
 def as_drafter(draft: LanguageModel | Drafter) -> Drafter:
     """A language model as somebody who drafts with it. Raises ValueError for what cannot draft."""
-    if not isinstance(draft, type):
-        if isinstance(draft, Drafter):
+    if not isinstance(draft, (type, Processor)):  # processors have a method `start`, too
+        if isinstance(draft, Drafter) and callable(draft.start):
             return draft
         if isinstance(draft, LanguageModel):
             from .model_draft import ModelDraft  # which draws and processes as strategies do

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..combine.combined import check_language_model
-from ..core import Chance, LanguageModel, Prefix, Processor, Purpose, State, ragged, widen
+from ..core import Chance, LanguageModel, Prefix, State, ragged, widen
 from ..strategies.processed import blame, process
-from .draft import Draft, DraftSession, one_row, shortened
+from .draft import Draft, DraftSession, DraftTask, one_row, shortened
 
 
 @dataclass(frozen=True)
@@ -27,26 +27,19 @@ class ModelDraft:
     def __post_init__(self) -> None:
         check_language_model(self.model, "a draft")
 
-    def start(
-        self,
-        target: LanguageModel,
-        prompts: Sequence[Prefix],
-        processors: Sequence[Processor],
-        purpose: Purpose,
-        chances: Sequence[Chance],
-    ) -> DraftSession:
-        if self.model.n_vocab != target.n_vocab:
+    def start(self, task: DraftTask) -> DraftSession:
+        if self.model.n_vocab != task.target.n_vocab:
             raise ValueError(
                 f"a draft speaks of the same ids as the model it drafts for; got models of {self.model.n_vocab} and "
-                f"{target.n_vocab} ids"
+                f"{task.target.n_vocab} ids"
             )
-        longest = max(int(prompt.lengths) for prompt in prompts)
+        longest = max(int(prompt.lengths) for prompt in task.prompts)
         if longest > self.model.n_positions:
             raise ValueError(
                 f"the draft's model has {self.model.n_positions} positions, and a prompt {longest} ids; shorten it, or "
                 f"take another draft"
             )
-        return _ModelDraftSession(self.model, prompts, processors, purpose, chances)
+        return _ModelDraftSession(self.model, task)
 
 
 @dataclass
@@ -62,25 +55,18 @@ class _Row:
 
 
 class _ModelDraftSession:
-    def __init__(
-        self,
-        model: LanguageModel,
-        prompts: Sequence[Prefix],
-        processors: Sequence[Processor],
-        purpose: Purpose,
-        chances: Sequence[Chance],
-    ) -> None:
+    def __init__(self, model: LanguageModel, task: DraftTask) -> None:
         self._session = model.open()
         self._n_positions = model.n_positions
-        self._processors = processors
-        self._purpose = purpose
-        rows = [one_row(prompt) for prompt in prompts]
+        self._processors = task.processors
+        self._purpose = task.purpose
+        rows = [one_row(prompt) for prompt in task.prompts]
         different = list(dict.fromkeys(map(tuple, rows)))  # several samples of a prompt go through the model once
         logits = widen(self._session.extend(*ragged(different))[:, -1])  # (different, V)
         places = [different.index(tuple(row)) for row in rows]  # (R,)
         self._session.select(torch.tensor(places))
-        self._rows = [_Row(row, {0: [processor.start(1) for processor in processors]}) for row in rows]
-        for row, place, prompt, chance in zip(self._rows, places, prompts, chances, strict=True):
+        self._rows = [_Row(row, {0: [processor.start(1) for processor in task.processors]}) for row in rows]
+        for row, place, prompt, chance in zip(self._rows, places, task.prompts, task.chances, strict=True):
             self._process(row, logits[place : place + 1], prompt, chance)
 
     def learn(self, row: int, guesses: Sequence[int]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core import Chance, LanguageModel, Prefix, Processor, Purpose, is_whole_number
-from .draft import Draft, DraftSession, one_row
+from ..core import Chance, Prefix, is_whole_number
+from .draft import Draft, DraftSession, DraftTask, one_row
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,7 @@ class PromptLookup:
         if not is_whole_number(self.ngram) or self.ngram < 1:
             raise ValueError(f"ngram is how many of the last ids to look for, at least 1; got {self.ngram!r}")
 
-    def start(
-        self,
-        target: LanguageModel,
-        prompts: Sequence[Prefix],
-        processors: Sequence[Processor],
-        purpose: Purpose,
-        chances: Sequence[Chance],
-    ) -> DraftSession:
+    def start(self, task: DraftTask) -> DraftSession:
         return self
 
     def learn(self, row: int, guesses: Sequence[int]) -> None:

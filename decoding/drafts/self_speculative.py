@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core import Chance, LanguageModel, Prefix, Processor, Purpose, is_whole_number
-from .draft import DraftSession
+from ..core import is_whole_number
+from .draft import DraftSession, DraftTask
 from .model_draft import ModelDraft
 
 
@@ -29,17 +28,10 @@ class SelfSpeculative:
         if not is_whole_number(self.layers) or self.layers < 1:
             raise ValueError(f"layers is with how many of the first layers to draft, at least 1; got {self.layers!r}")
 
-    def start(
-        self,
-        target: LanguageModel,
-        prompts: Sequence[Prefix],
-        processors: Sequence[Processor],
-        purpose: Purpose,
-        chances: Sequence[Chance],
-    ) -> DraftSession:
-        early_exit = getattr(target, "early_exit", None)
+    def start(self, task: DraftTask) -> DraftSession:
+        early_exit = getattr(task.target, "early_exit", None)
         if early_exit is None:
             raise ValueError(
-                f"self-speculation needs a model with layers to draft with, such as GPT2; got a {type(target).__name__}"
+                f"self-speculation drafts with the layers of a model such as GPT2; got a {type(task.target).__name__}"
             )
-        return ModelDraft(early_exit(int(self.layers))).start(target, prompts, processors, purpose, chances)
+        return ModelDraft(early_exit(int(self.layers))).start(task)

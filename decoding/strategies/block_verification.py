@@ -10,7 +10,7 @@ from .speculative import accepted, drawn_anew
 
 
 class BlockVerification(Drafted):
-    """Block verification: the distribution of `Sample` as `Speculative`, with at least as many drafted ids kept.
+    """Block verification: the distribution of `Sample` as `Speculative`, and on average no fewer drafted ids are kept.
 
         w_0 = 1,    w_i = min(1, w_(i-1) p(x_i) / q(x_i))
         keep the first i ids with probability  h_i = s_i / (s_i + 1 - w_i),  s_i = sum max(w_i p - q, 0),  h_n = w_n
@@ -48,7 +48,8 @@ class BlockVerification(Drafted):
             q = draft.probabilities(place, len(p)).to(p.device)  # (V,)
             surplus = (weight * p - q).clamp(min=0.0)  # (V,)
             s = float(surplus.sum())
-            if place == 0 or (s > 0.0 and accepted(s / (s + (1.0 - weight)), target.chance, target.prefix(place))):
+            chosen = s / (s + (1.0 - weight)) if s > 0.0 else 0.0
+            if place == 0 or accepted(chosen, target.chance, target.prefix(place)):  # 0 takes its number, too
                 kept, residual = place, surplus
             weight = min(1.0, weight * float((logprobs[id] - draft.logprob(place)).exp()))
         if whole and accepted(weight, target.chance, target.prefix(whole)):

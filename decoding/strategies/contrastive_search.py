@@ -35,7 +35,8 @@ class ContrastiveSearch(ProcessedStrategy):
 
     Deterministic, and without the loops of greedy decoding where hidden states tell ids apart. In OpenAI's gpt2 and
     gpt2-medium all of them point nearly the same way, so that the penalty is nearly the same for all and little changes
-    (Su & Collier 2022, arXiv:2210.14140). Every step runs the model on k continuations of each row.
+    (Su & Collier 2022, arXiv:2210.14140). Every step runs the model on k continuations of each row, with as many copies
+    of its cache.
 
     Raises ValueError for a model that does not show its hidden states, for k below 1, and for an alpha outside of 0
     to 1.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..core import Chance, LanguageModel, Prefix, Processor, Purpose, is_whole_number
-from ..drafts.draft import Draft, Drafter, DraftSession, one_row
+from ..core import Chance, Prefix, Processor, is_whole_number
+from ..drafts.draft import Draft, Drafter, DraftSession, DraftTask, one_row
 from .drafter_invariant import agreed
 from .speculation import Speculation, Target, Verdict
 
@@ -57,15 +57,8 @@ class _Guesser:
     def __init__(self, rows: int = 0) -> None:
         self._guesses: list[Sequence[int]] = [()] * rows
 
-    def start(
-        self,
-        target: LanguageModel,
-        prompts: Sequence[Prefix],
-        processors: Sequence[Processor],
-        purpose: Purpose,
-        chances: Sequence[Chance],
-    ) -> DraftSession:
-        return _Guesser(len(prompts))
+    def start(self, task: DraftTask) -> DraftSession:
+        return _Guesser(len(task.prompts))
 
     def learn(self, row: int, guesses: Sequence[int]) -> None:
         self._guesses[row] = guesses

@@ -23,7 +23,7 @@ from ..core import (
     ragged,
     widen,
 )
-from ..drafts.draft import Draft, Drafter, as_drafter, shortened
+from ..drafts.draft import Draft, Drafter, DraftTask, as_drafter, shortened
 from ..rounds import DraftedId, Round
 from ..trace import record
 from .processed import ProcessedStrategy, Stage, blame, process
@@ -178,9 +178,8 @@ class Speculation(ProcessedStrategy):
         session.select(torch.tensor(kept))
         logits = logits[kept]  # (R, 1, V)
         drafts = [Draft() for _ in rows]
-        drafting = self.drafter().start(
-            model, [row.prefix for row in rows], self.processors, self.drafts_for, [row.chance for row in rows]
-        )
+        prefixes, chances = [row.prefix for row in rows], [row.chance for row in rows]
+        drafting = self.drafter().start(DraftTask(model, prefixes, self.processors, self.drafts_for, chances))
 
         while True:
             going: list[int] = []

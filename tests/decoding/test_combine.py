@@ -510,9 +510,13 @@ def test_a_rule_has_to_be_written() -> None:
         (ContrastiveDecoding(TABLE, TABLE), "ContrastiveDecoding(alpha=0.1, temperature=1.0)"),
         (ClassifierFreeGuidance(TABLE), "ClassifierFreeGuidance(scale=1.5)"),
         (ClassifierFreeGuidance(TABLE, (3, 1), scale=2), "ClassifierFreeGuidance([3, 1], scale=2)"),
+        (Combined(network(1), network(2)), "Combined(<GPT2>, <GPT2>)"),
+        (Combined(Reprompted(network(1), [3, 1])), "Combined(Reprompted(<GPT2>, [3, 1]))"),
+        (Reprompted(network(1)), "Reprompted(<GPT2>)"),
+        (Reprompted(network(1), [0] * 24), "Reprompted(<GPT2>, <24 values>)"),
     ],
 )
-def test_they_print_as_they_are_written(model: Combined, shown: str) -> None:
+def test_they_print_as_they_are_written(model: LanguageModel, shown: str) -> None:
     assert repr(model) == shown
 
 

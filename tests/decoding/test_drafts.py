@@ -106,7 +106,7 @@ def test_what_cannot_draft_is_refused_in_words() -> None:  # law 13
     model = TableModel.random(3, 8, seed=1)
     wrong: Any
     for strategy in (Speculative, BlockVerification, DrafterInvariant):
-        for wrong in ("gpt2", None, 3, PromptLookup, TableModel):
+        for wrong in ("gpt2", None, 3, PromptLookup, TableModel, Temperature(0), range(3)):  # the last two can start
             with pytest.raises(ValueError, match="draft is a smaller language model with the same ids"):
                 strategy(draft=wrong)
         for wrong in (0, -1, 1.5, True, "4"):
@@ -133,7 +133,7 @@ def test_what_cannot_draft_for_this_model_is_refused_in_words() -> None:  # law 
     cases: list[tuple[Any, str]] = [
         (TableModel.random(4, 8, seed=1), "got models of 4 and 3 ids"),
         (TableModel.random(3, 2, seed=1), "has 2 positions, and a prompt 3 ids"),
-        (SelfSpeculative(1), "needs a model with layers to draft with, such as GPT2; got a TableModel"),
+        (SelfSpeculative(1), "drafts with the layers of a model such as GPT2; got a TableModel"),
     ]
     for draft, words in cases:
         with pytest.raises(ValueError, match=words):

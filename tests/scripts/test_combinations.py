@@ -98,7 +98,7 @@ def test_without_options_there_is_none(tokenizer: Tokenizer) -> None:
         (["--amateur", "nobody"], 1, "there is no model 'nobody'"),
         (["--amateur", "storybook", "--amateur-temperature", "0"], 1, "--amateur-temperature: temperature is what the"),
         (["--dola", "2", "--strategy", "contrastive-search"], 1, "contrastive search needs a model that shows hidden"),
-        (["--guidance-scale", "2", "--early-exit", "2"], 1, "self-speculation needs a model with layers"),
+        (["--guidance-scale", "2", "--early-exit", "2"], 1, "self-speculation drafts with the layers"),
         (["--guidance-scale", "2", "--negative-prompt", "word " * 600], 1, "more than the model's 512 positions"),
     ],
 )

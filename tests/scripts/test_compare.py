@@ -337,6 +337,15 @@ def test_ctrl_c_loses_nothing_that_was_finished(
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_draft_that_does_not_fit_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--with", "sample", "--with", "greedy --early-exit 9", *SETTINGS) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.splitlines() == [
+        "compare.py: --with 2, 'greedy --early-exit 9': an early exit lies behind 1 to 6 of this model's layers; got 9"
+    ]
+
+
 def test_drafts_can_be_compared_with_plain_sampling(capsys: pytest.CaptureFixture[str]) -> None:
     shared = "sample --early-exit 4 --verify shared-noise"
     how = ("--with", "sample", "--with", shared, "--with", "sample --prompt-lookup", *SETTINGS)
@@ -438,7 +447,7 @@ def test_a_value_that_cannot_be_read_is_a_wrong_option(capsys: pytest.CaptureFix
         ("word " * 600, "greedy", "more than the model's 512 positions; shorten it"),
         (" word" * 512, "greedy", "fills the model's 512 positions and leaves no room for a text; shorten it"),
         ("hi", "sample --suppress 99999999", "99999999"),
-        ("hi", "sample --early-exit 9", "this model has 6 layers"),
+        ("hi", "sample --early-exit 9", "an early exit lies behind 1 to 6"),
         ("hi", "sample --top-k 1 --force 0=11", "Force({0: 11}) removed every id that was left"),
     ],
 )
