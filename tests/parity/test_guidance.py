@@ -87,7 +87,8 @@ def both_logits(
     session = ClassifierFreeGuidance(pair.ours, negative, scale=scale).open()
     ours = [session.extend(text[:, :n_prompt])[0]]
     ours += [session.extend(text[:, t : t + 1])[0] for t in range(n_prompt, text.shape[1])]
-    return theirs, torch.cat(ours)
+    together = torch.cat(ours)  # which scale 0 leaves as the model gave them
+    return theirs, together.log_softmax(dim=-1) if scale == 0.0 else together
 
 
 @pytest.mark.parametrize("use_cache", [False, True])

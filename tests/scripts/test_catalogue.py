@@ -52,7 +52,7 @@ def test_everything_has_a_sentence_and_a_rule_but_drafts() -> None:
     assert names["combinations"] == [option.cls for option in COMBINATIONS]
     assert names["processors"] == [option.cls for option in OPTIONS]
     assert names["drafts"] == list(DRAFTERS.values()) and tuple(DRAFTERS) == WAYS_TO_DRAFT
-    assert set(decoding.drafts.__all__) - {"Draft", "DraftSession", "Drafter"} == set(names["drafts"])
+    assert set(decoding.drafts.__all__) - {"Draft", "DraftSession", "DraftTask", "Drafter"} == set(names["drafts"])
     assert list(groups) == list(TITLES)
     for group, members in groups.items():
         for entry in members:
