@@ -10,6 +10,7 @@ Letters in the shape comments:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from numbers import Integral
@@ -169,7 +170,7 @@ class GPT2(nn.Module):
             causal = torch.ones(T, T, dtype=torch.bool, device=ids.device).tril()
             myself = torch.eye(T, dtype=torch.bool, device=ids.device)  # padding sees at least itself: no empty softmax
             visible = ((causal & real[:, None, :]) | myself)[:, None]  # (B, 1, T, T)
-        *_, x = self.residual_stream(ids, positions, visible)  # (B, T, C)
+        (x,) = deque(self.residual_stream(ids, positions, visible), maxlen=1)  # (B, T, C): the last, no other is kept
         return self.head(self.ln_f(x))
 
     def residual_stream(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from decoding import Chance, Generation, LanguageModel, Limits, Piece, Rounds, Strategy, Tokenizer, stream
+from decoding import Chance, Generation, LanguageModel, Limits, Piece, Round, Rounds, Strategy, Tokenizer, stream
 from decoding.chance import fresh_seed
 from decoding.legible import printable, visible
+from decoding.rounds_text import rounds_sentence
 from decoding.text import Stops
 from decoding.trace import StepTrace
 from gpt2 import Source
@@ -231,6 +232,12 @@ def found_by_search(whole: Generation | None) -> dict[str, Any]:
         "evaluations": found.evaluations,
         "candidates": candidates,
     }
+
+
+def about_drafts(rounds: Iterable[Round]) -> str:
+    """What a note adds about them; nothing where nobody speculated."""
+    every = Rounds(rounds)
+    return f"; {rounds_sentence(every)}" if every else ""
 
 
 def drafted(rounds: Rounds) -> dict[str, Any]:

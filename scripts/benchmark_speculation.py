@@ -20,8 +20,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -45,6 +43,7 @@ from decoding import (
     generate_ids,
 )
 from gpt2 import GPT2, GPT2Config
+from scripts.benchmark import seconds
 
 PROMPTS = {
     "a story": "Once upon a time there was a fox who lived in the woods. One day",
@@ -176,12 +175,6 @@ def cost_of_a_call(model: GPT2, rounds: int, before: int = 64, most: int = 9) ->
         ratio = statistics.median(one / single for one, single in zip(times[1:], taken[1][1:], strict=True))
         lines.append(f"{n:3} {statistics.median(ms):8.1f} ({min(ms):.1f}-{max(ms):.1f}) {ratio:10.2f}")
     return lines
-
-
-def seconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -211,13 +211,11 @@ def advise(read: Chosen) -> None:
 
 
 def summary(number: int, name: str, result: Result, seconds: float) -> str:
-    from decoding import Rounds
-    from decoding.rounds_text import rounds_sentence
+    from scripts.answer import about_drafts
 
     count = sum(len(sample.ids) for sample in result.samples)
     reasons = ", ".join(dict.fromkeys(sample.finish_reason for sample in result.samples))
-    rounds = Rounds(one for sample in result.samples for one in sample.rounds)
-    drafts = f"; {rounds_sentence(rounds)}" if rounds else ""
+    drafts = about_drafts(one for sample in result.samples for one in sample.rounds)
     return f"{number}, {name}: {count} ids after {seconds:.1f} s ({reasons}){drafts}"
 
 

@@ -160,14 +160,12 @@ def run(options: argparse.Namespace) -> int:
 
 def summary(texts: list[Text], seconds: float) -> str:
     """What there is now: "40 ids in 0.3 s (length); 19 of 78 drafted ids accepted, 0.55 calls an id"."""
-    from decoding import Rounds
-    from decoding.rounds_text import rounds_sentence
     from decoding.wording import counted
+    from scripts.answer import about_drafts
 
     count = sum(len(text.ids) for text in texts)
     reasons = ", ".join(dict.fromkeys(text.finish_reason for text in texts))
-    rounds = Rounds(one for text in texts for one in text.rounds)
-    drafts = f"; {rounds_sentence(rounds)}" if rounds else ""
+    drafts = about_drafts(one for text in texts for one in text.rounds)
     return f"{counted(count, 'id')} in {seconds:.1f} s ({reasons}){drafts}"
 
 

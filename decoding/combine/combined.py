@@ -58,9 +58,8 @@ class _CombinedSession:
 
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:
         present = self.lengths if len(self.lengths) else torch.zeros(len(ids), dtype=torch.int64)
-        check_positions(
-            present, ids.shape[1] if n is None else n.cpu(), self._model.n_positions
-        )  # before any has grown
+        new = ids.shape[1] if n is None else n.cpu()
+        check_positions(present, new, self._model.n_positions)  # before any has grown
         logits = [widen(session.extend(ids, n, keep)) for session in self._sessions]  # (R, keep, V) each
         unknown = torch.stack([one[..., :1].isnan() for one in logits]).any(dim=0)  # (R, keep, 1): to any of them
         return self._model.rule(*logits).masked_fill(unknown, torch.nan)  # (R, keep, V)

@@ -79,10 +79,8 @@ def premature_layer(last: Tensor, early: Tensor) -> Tensor:
 
     Of equals the first.
     """
-    q, m = (
-        last.double().log_softmax(dim=-1)[..., None, :],
-        early.double().log_softmax(dim=-1),
-    )  # (..., 1, V), (..., L, V)
+    q = last.double().log_softmax(dim=-1).unsqueeze(-2)  # (..., 1, V)
+    m = early.double().log_softmax(dim=-1)  # (..., L, V)
     a = torch.logaddexp(q, m) - math.log(2)  # (..., L, V)
     from_q, from_m = (q.exp() * (q - a)).nansum(dim=-1), (m.exp() * (m - a)).nansum(dim=-1)  # 0 log 0 counts as 0
     return (from_q + from_m).argmax(dim=-1)  # (..., L) -> (...): half of it is the divergence

@@ -184,13 +184,12 @@ class Speculation(ProcessedStrategy):
         while True:
             going: list[int] = []
             for r, (row, draft) in enumerate(zip(rows, drafts, strict=True)):
-                useful = next(
-                    (n for n in range(1, len(draft.ids) + 1) if ends(row, row.new_ids + list(draft.ids[:n]))), 0
-                )
+                counts = range(1, len(draft.ids) + 1)
+                end = next((n for n in counts if ends(row, [*row.new_ids, *draft.ids[:n]])), None)
                 target = Target(
                     row,
-                    draft.first(useful) if useful else draft,
-                    bool(useful),
+                    draft if end is None else draft.first(end),
+                    end is not None,
                     logits[r, logits.shape[1] - len(draft.ids) - 1 :],
                     self.processors,
                     limits.whose(row.number),
