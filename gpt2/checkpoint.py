@@ -27,14 +27,14 @@ def load_weights(
     model: nn.Module,
     path: Path,
     *,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
     device: torch.device | str = "cpu",
 ) -> None:
     """Fill every parameter of `model` from `path`: a `.safetensors` file, or the index of several.
 
     The model may be on the meta device: its parameters are replaced, so that the weights are held once. Names may carry
     the prefix `transformer.`; mask buffers and a tied `lm_head.weight` are dropped. float64, float32, bfloat16 and
-    float16 files are converted to `dtype`.
+    float16 files are converted to `dtype`; None leaves them as they are.
 
     Raises CheckpointError for a file that is no safetensors file or is damaged, and for a tensor that is missing,
     unexpected, there twice, misshapen, or not finite; it names them.

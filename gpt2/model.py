@@ -10,11 +10,13 @@ Letters in the shape comments:
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from numbers import Integral
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +25,12 @@ from torch import Tensor, nn
 from .checkpoint import load_weights
 from .config import GPT2Config
 from .hub import Source, locate
-from .session import LayerCache, Session
+from .session import CompiledSession, LayerCache, Session
+
+if TYPE_CHECKING:
+    from .native import NativeNetwork
+
+_log = logging.getLogger(__name__)
 
 
 class Conv1D(nn.Module):
@@ -105,6 +112,14 @@ class Block(nn.Module):
         return x + self.mlp(self.ln_2(x))  # (B, T, C)
 
 
+class Embedding(nn.Embedding):
+    """The token embedding (V, C), which is the network's head as well."""
+
+    def head(self, x: Tensor) -> Tensor:
+        """Hidden states (..., C) -> logits (..., V), by comparing them with every row."""
+        return F.linear(x, self.weight)
+
+
 class GPT2(nn.Module):
     """The network: token and position embeddings, a stack of blocks, a last LayerNorm, and the embeddings as the head.
 
@@ -116,12 +131,13 @@ class GPT2(nn.Module):
     """
 
     source: Source | None = None  # where from_pretrained found the weights
+    native: NativeNetwork | None = None  # what `compiled` made
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
         self.config = config
-        # as nn.Embedding(V, C), which would draw weights here only to have them replaced below, or by a checkpoint's
-        self.wte = nn.Embedding.from_pretrained(torch.empty(config.n_vocab, config.n_embd), freeze=False)
+        # as Embedding(V, C), which would draw weights here only to have them replaced below, or by a checkpoint's
+        self.wte = Embedding.from_pretrained(torch.empty(config.n_vocab, config.n_embd), freeze=False)
         self.wpe = nn.Embedding.from_pretrained(torch.empty(config.n_positions, config.n_embd), freeze=False)
         self.embd_dropout = nn.Dropout(config.embd_pdrop)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
@@ -144,6 +160,11 @@ class GPT2(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.wte.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes with; weights of one byte are widened to it."""
+        return self.ln_f.weight.dtype
 
     def forward(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The logits of every next id: those at position t predict the id at t + 1.
@@ -191,8 +212,8 @@ class GPT2(nn.Module):
             yield x
 
     def head(self, x: Tensor) -> Tensor:
-        """Hidden states (..., C) -> logits (..., V), by comparing them with every row of the token embedding."""
-        return F.linear(x, self.wte.weight)
+        """Hidden states (..., C) -> logits (..., V)."""
+        return self.wte.head(x)
 
     def early_exit(self, layers: int) -> GPT2:
         """The network of the first `layers` blocks, with the last LayerNorm and the head behind them.
@@ -204,13 +225,46 @@ class GPT2(nn.Module):
             raise ValueError(
                 f"an early exit lies behind 1 to {self.config.n_layer} of this model's layers; got {layers!r}"
             )
+        model = self._twin(int(layers))
+        return model if self.native is None else model.compiled()
+
+    def compiled(self) -> GPT2:
+        """The same model with the same parameters, whose sessions compute in C++: native/step.cpp, for the CPU.
+
+        Several times as fast where memory decides, which is wherever few ids are new. The first call on a machine
+        compiles for some seconds, says so (`logging`), and keeps the result on the disk. Weights may be float32,
+        bfloat16, float16 or int8; all arithmetic is float32, and so are the logits. Matrices are laid out anew in
+        memory, once, for this model as for its twin. Parameters that are changed later may go unnoticed.
+
+        Where it cannot be had (another device, float64, no compiler), says why, and returns this model as it is.
+        """
+        from .native import CompilerError, NativeNetwork, compiled_library
+
+        try:
+            if self.device.type != "cpu":
+                raise CompilerError(f"they are for the CPU, and the model is on {self.device}")
+            library = compiled_library(self.wte.weight.dtype)
+        except CompilerError as error:
+            _log.warning("no compiled steps, the model runs as it is: %s", error)
+            return self
+        model = self._twin(self.config.n_layer)
+        model.native = NativeNetwork(model, library)
+        return model
+
+    def _twin(self, layers: int) -> GPT2:
+        """A model of the first `layers` blocks which shares all parameters with this one."""
         with torch.device("meta"):
-            model = type(self)(replace(self.config, n_layer=int(layers)))
+            model = type(self)(replace(self.config, n_layer=layers))
         for name, part in self.named_children():
             model.register_module(name, part)
-        model.h = nn.ModuleList(self.h[: int(layers)])
+        model.h = nn.ModuleList(self.h[:layers])
         model.source = self.source
         return model.train(self.training)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GPT2:
+        if self.native is not None:  # .to(), .half(), .cuda() and their like
+            raise ValueError("a compiled model stays what and where it is; convert or move it first, then compile it")
+        return super()._apply(fn, recurse)
 
     def open(self) -> Session:
         """An empty session: the key/value cache of a running generation. See `Session`.
@@ -219,7 +273,7 @@ class GPT2(nn.Module):
         """
         if self.training:
             raise ValueError("this model is in train mode, so dropout would disturb what it writes; call .eval() first")
-        return Session(self)
+        return Session(self) if self.native is None else CompiledSession(self, self.native)
 
     @classmethod
     def from_pretrained(
@@ -237,7 +291,8 @@ class GPT2(nn.Module):
                            "storybook", a directory in Hugging Face layout (or one whose only model lies in a folder of
                            its own), or "owner/name" on the Hugging Face Hub
         revision           a branch, tag or commit on the Hub; without it published models are pinned to a commit
-        dtype              what the weights are converted to: float64, float32, bfloat16 or float16
+        dtype              what the weights are converted to: float64, float32, bfloat16, float16, or int8, which is
+                           for the weights only; see int8.py
         device             where they go
         local_files_only   use what is in the cache and ask the Hub for nothing
 
@@ -253,15 +308,20 @@ class GPT2(nn.Module):
         `HubUnreachableError` where the Hub has to be asked and does not answer, and `CheckpointError` for files that
         are not exactly this network's. All of them say what to do.
         """
-        if dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
-            raise ValueError(f"dtype must be torch.float64, float32, bfloat16 or float16; got {dtype}")
+        if dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int8):
+            raise ValueError(f"dtype must be torch.float64, float32, bfloat16, float16 or int8; got {dtype}")
         device = usable_device(device, dtype)
         files = locate(name, revision=revision, local_files_only=local_files_only)
         config = GPT2Config.from_file(files.config)
         with torch.device("meta"):  # the shapes, without any memory behind them
             model = cls(config)
-        load_weights(model, files.weights, dtype=dtype, device=device)
         model.source = files.source
+        if dtype == torch.int8:
+            from .int8 import quantize
+
+            load_weights(model, files.weights, dtype=None, device=device)
+            return quantize(model).eval()
+        load_weights(model, files.weights, dtype=dtype, device=device)
         return model.eval()
 
     def check_ids(self, ids: Tensor) -> None:

@@ -6,7 +6,7 @@ different lengths, beams that change parents, and rejected drafts the same three
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from .model import GPT2
+    from .native import NativeNetwork
 
 _ROOM = 64  # slots by which a full cache grows at least, so that it is not copied at every step
 
@@ -86,12 +87,23 @@ class Session:
         self._check_arguments(lengths, n, R, T, keep)
 
         device = self.model.device
-        ids = ids.to(device)
+        self._reserve(R, int(lengths.max()) + T)
+        stream = self._residual_stream(ids.to(device), lengths)  # (R, T, C) each
+        last = n[:, None] - keep + torch.arange(keep)  # (R, keep): where the kept positions stand among the new ones
+        rows, kept = torch.arange(R, device=device)[:, None], last.clamp(min=0).to(device)
+        seen = {layer: x[rows, kept] for layer, x in enumerate(stream) if layer in layers}  # (R, keep, C) each
+        self.lengths = lengths + n
+
+        hidden = self._ln_f(torch.stack([seen[layer] for layer in layers], dim=2))  # (R, keep, L, C)
+        if bool((last < 0).any()):
+            hidden = hidden.masked_fill((last < 0).to(device)[:, :, None, None], float("nan"))
+        return hidden
+
+    def _residual_stream(self, ids: Tensor, lengths: Tensor) -> Iterable[Tensor]:
+        """The network, for ids (R, T) behind `lengths` (R,) cached ones: `GPT2.residual_stream`, (R, T, C) each."""
+        T, device = ids.shape[1], ids.device
         start, ragged = int(lengths[0]), bool((lengths != lengths[0]).any())
         S = int(lengths.max()) + T  # how many slots attention may look at
-        self._reserve(R, S)
-        assert self._cache is not None
-
         positions = (lengths[:, None] + torch.arange(T)).to(device)  # (R, T)
         if ragged:
             visible = torch.arange(S, device=device) <= positions[:, None, :, None]  # (R, 1, T, S)
@@ -102,22 +114,19 @@ class Session:
             visible = None  # one id sees all; several from the start see what is causal
             if T > 1 and start > 0:
                 visible = torch.arange(S, device=device) <= positions[:, None]  # (T, S)
-
-        stream = self.model.residual_stream(
+        return self.model.residual_stream(
             ids,
             positions.clamp(max=self.model.n_positions - 1),  # slots behind a row's real ids may lie past the edge
             visible,
-            [LayerCache(layer, where, S) for layer in self._cache],
-        )  # (R, T, C) each
-        last = n[:, None] - keep + torch.arange(keep)  # (R, keep): where the kept positions stand among the new ones
-        rows, kept = torch.arange(R, device=device)[:, None], last.clamp(min=0).to(device)
-        seen = {layer: x[rows, kept] for layer, x in enumerate(stream) if layer in layers}  # (R, keep, C) each
-        self.lengths = lengths + n
+            [LayerCache(layer, where, S) for layer in self._filled],
+        )
 
-        hidden = self.model.ln_f(torch.stack([seen[layer] for layer in layers], dim=2))  # (R, keep, L, C)
-        if bool((last < 0).any()):
-            hidden = hidden.masked_fill((last < 0).to(device)[:, :, None, None], float("nan"))
-        return hidden
+    def _ln_f(self, x: Tensor) -> Tensor:
+        return self.model.ln_f(x)
+
+    @property
+    def _cache_dtype(self) -> torch.dtype:
+        return self.model.dtype
 
     def select(self, rows: Tensor) -> None:
         """Replace the rows by those with the numbers `rows` (R',): a row may be left out, moved or repeated."""
@@ -177,10 +186,31 @@ class Session:
         config = self.model.config
         slots = max(slots, min(max(slots + _ROOM, 2 * present), config.n_positions))
         shape = (config.n_layer, 2, R, config.n_head, slots, config.n_embd // config.n_head)
-        grown = torch.zeros(shape, dtype=self.model.wte.weight.dtype, device=self.model.device)
+        grown = torch.zeros(shape, dtype=self._cache_dtype, device=self.model.device)
         if self._cache is not None:
             grown[:, :, :, :, :present] = self._cache
         self._cache = grown
+
+
+class CompiledSession(Session):
+    """A session of a compiled model. Causality needs no mask here: an id at position p looks at the slots up to p."""
+
+    def __init__(self, model: GPT2, native: NativeNetwork) -> None:
+        super().__init__(model)
+        self.native = native
+
+    def head(self, hidden: Tensor) -> Tensor:
+        return self.native.head(hidden)
+
+    def _residual_stream(self, ids: Tensor, lengths: Tensor) -> Iterable[Tensor]:
+        return self.native.residual_stream(ids.long(), lengths, self._filled)
+
+    def _ln_f(self, x: Tensor) -> Tensor:
+        return self.native.ln_f(x)
+
+    @property
+    def _cache_dtype(self) -> torch.dtype:
+        return self.native.cache_dtype
 
 
 class LayerCache:

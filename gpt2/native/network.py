@@ -1,0 +1,162 @@
+"""step.cpp as Python sees it: its structures, filled from the parameters of a model."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..int8 import Int8Embedding, Int8Linear
+from ..model import GPT2, Block, Conv1D
+
+# Under the names and in the order of step.cpp.
+
+
+class _Matrix(ctypes.Structure):
+    _fields_ = (
+        ("weight", ctypes.c_void_p),
+        ("scale", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("n_in", ctypes.c_int64),
+        ("n_out", ctypes.c_int64),
+    )
+
+
+class _Norm(ctypes.Structure):
+    _fields_ = (("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p))
+
+
+class _Block(ctypes.Structure):
+    _fields_ = (
+        ("ln_1", _Norm),
+        ("c_attn", _Matrix),
+        ("attn_c_proj", _Matrix),
+        ("ln_2", _Norm),
+        ("c_fc", _Matrix),
+        ("mlp_c_proj", _Matrix),
+    )
+
+
+class _Network(ctypes.Structure):
+    _fields_ = (
+        ("n_layer", ctypes.c_int64),
+        ("n_head", ctypes.c_int64),
+        ("n_embd", ctypes.c_int64),
+        ("n_inner", ctypes.c_int64),
+        ("n_positions", ctypes.c_int64),
+        ("epsilon", ctypes.c_float),
+        ("wte", _Matrix),
+        ("wpe", ctypes.c_void_p),
+        ("h", ctypes.POINTER(_Block)),
+    )
+
+
+class _Call(ctypes.Structure):
+    _fields_ = (
+        ("rows", ctypes.c_int64),
+        ("per_row", ctypes.c_int64),
+        ("ids", ctypes.c_void_p),
+        ("lengths", ctypes.c_void_p),
+        ("slots", ctypes.c_int64),
+        ("cache", ctypes.c_void_p),
+        ("stream", ctypes.c_void_p),
+        ("scratch", ctypes.c_void_p),
+        ("threads", ctypes.c_int),
+    )
+
+
+class NativeNetwork:
+    """A model's parameters, laid out as step.cpp reads them, and the two things that it computes.
+
+    Matrices stay the model's own: where they do not lie as (out, in) in memory they are moved so, in place, and keep
+    their shapes. The small rest is copied, in float32, so that a parameter that is changed later may go unnoticed.
+    """
+
+    def __init__(self, model: GPT2, library: Path) -> None:
+        self._config = model.config
+        self._kept: list[Tensor] = []  # what the structures point at
+        loaded = ctypes.CDLL(str(library))
+        self._residual_stream: Callable[..., None] = loaded.residual_stream
+        self._head: Callable[..., None] = loaded.head
+        self._residual_stream.restype = self._head.restype = None  # type: ignore[attr-defined]
+
+        config = model.config
+        weights = model.wte.weight.dtype
+        self.cache_dtype = torch.float16 if weights == torch.int8 else weights
+        blocks = (_Block(*map(self._structure, parts(block))) for block in model.h)
+        self._network = _Network(
+            config.n_layer,
+            config.n_head,
+            config.n_embd,
+            config.inner_width,
+            config.n_positions,
+            config.layer_norm_epsilon,
+            self._matrix(model.wte),
+            self._address(model.wpe.weight.to(self.cache_dtype)),
+            (_Block * config.n_layer)(*blocks),
+        )
+        self._ln_f = model.ln_f.weight.detach().float(), model.ln_f.bias.detach().float()
+
+    def residual_stream(self, ids: Tensor, lengths: Tensor, cache: Tensor) -> Tensor:
+        """The embeddings of new ids, then what every block makes of them: (n_layer + 1, R, T, C), float32.
+
+        ids (R, T) int64 follow lengths (R,) cached ones. Their keys and values go into the cache, (n_layer, 2, R, H,
+        slots, D) of `cache_dtype`.
+        """
+        R, T = ids.shape
+        C, I = self._config.n_embd, self._config.inner_width
+        ids, lengths = ids.contiguous(), lengths.contiguous()
+        stream = torch.empty(self._config.n_layer + 1, R, T, C)
+        scratch = torch.empty(R * T * (2 * C + I))
+        tensors = (tensor.data_ptr() for tensor in (cache, stream, scratch))
+        call = _Call(R, T, ids.data_ptr(), lengths.data_ptr(), cache.shape[4], *tensors, torch.get_num_threads())
+        self._residual_stream(ctypes.byref(self._network), ctypes.byref(call))
+        return stream
+
+    def ln_f(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], *self._ln_f, self._config.layer_norm_epsilon)
+
+    def head(self, x: Tensor) -> Tensor:
+        """Hidden states (..., C) -> logits (..., V), float32."""
+        rows = x.float().reshape(-1, x.shape[-1])  # (N, C)
+        logits = torch.empty(len(rows), self._config.n_vocab)
+        self._head(
+            ctypes.byref(self._network),
+            ctypes.c_void_p(rows.data_ptr()),
+            ctypes.c_int64(len(rows)),
+            ctypes.c_void_p(logits.data_ptr()),
+            torch.get_num_threads(),
+        )
+        return logits.view(*x.shape[:-1], -1)
+
+    def _structure(self, part: nn.Module) -> _Norm | _Matrix:
+        if isinstance(part, nn.LayerNorm):
+            return _Norm(self._address(part.weight.float()), self._address(part.bias.float()))
+        return self._matrix(part)
+
+    def _matrix(self, layer: nn.Module) -> _Matrix:
+        scale = self._address(layer.scale) if isinstance(layer, (Int8Linear, Int8Embedding)) else None
+        bias = getattr(layer, "bias", None)
+        if isinstance(layer, Conv1D):
+            layer.weight.data = layer.weight.t().contiguous().t()
+            out_in = layer.weight.t()
+        else:
+            assert isinstance(layer.weight, Tensor)
+            layer.weight.data = layer.weight.contiguous()
+            out_in = layer.weight
+        n_out, n_in = out_in.shape
+        return _Matrix(self._address(out_in), scale, None if bias is None else self._address(bias.float()), n_in, n_out)
+
+    def _address(self, tensor: Tensor) -> int:
+        tensor = tensor.detach().contiguous()
+        self._kept.append(tensor)
+        return tensor.data_ptr()
+
+
+def parts(block: Block) -> tuple[nn.Module, ...]:
+    """In the order of step.cpp's structure."""
+    return block.ln_1, block.attn.c_attn, block.attn.c_proj, block.ln_2, block.mlp.c_fc, block.mlp.c_proj

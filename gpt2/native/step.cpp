@@ -1,0 +1,404 @@
+// The network of model.py once more, for the CPU: a few new ids of each row, behind what the cache holds.
+//
+// model.py is the definition, and this computes the same, under the same names. What differs is what reaches memory. A
+// step has to read every weight once, and nothing else takes long; so each weight is read exactly once a call, in the
+// order in which it lies in memory, by all threads, however many ids are new, and whatever comes between two products
+// stays in the processor's caches. Weights are widened to float32 in registers, and all arithmetic is float32.
+//
+// Letters in the shape comments, as in model.py:
+//     N  new ids of all rows together    S  slots of the cache    V  ids in the vocabulary
+//     C  width        H  heads           D  width of a head       I  width in the MLP
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+
+namespace {
+
+// -- eight numbers at a time ------------------------------------------------------------------------------------------
+
+#ifdef __AVX512F__
+constexpr int LANES = 16;
+#else
+constexpr int LANES = 8;
+#endif
+
+typedef float Floats __attribute__((vector_size(4 * LANES)));
+typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t Bits __attribute__((vector_size(4 * LANES)));
+typedef uint16_t HalfBits __attribute__((vector_size(2 * LANES)));
+typedef int8_t Bytes __attribute__((vector_size(LANES)));
+
+struct BFloat16 {  // the upper half of a float32
+    uint16_t bits;
+};
+struct Float16 {
+    uint16_t bits;
+};
+
+template <class To, class From>
+To bits_of(const From& from) {
+    static_assert(sizeof(To) == sizeof(From));
+    To to;
+    std::memcpy(&to, &from, sizeof(To));
+    return to;
+}
+
+template <class T>
+T read(const void* from) {  // wherever it lies
+    T to;
+    std::memcpy(&to, from, sizeof(T));
+    return to;
+}
+
+inline float widen(float x) { return x; }
+inline float widen(int8_t x) { return x; }
+inline float widen(BFloat16 x) { return bits_of<float>(uint32_t(x.bits) << 16); }
+inline float widen(Float16 x) {
+#ifdef __F16C__
+    return _cvtsh_ss(x.bits);
+#else
+    return float(bits_of<_Float16>(x.bits));
+#endif
+}
+
+inline Floats load(const float* from) { return read<Floats>(from); }
+
+inline Floats load(const BFloat16* from) {
+    return bits_of<Floats>(__builtin_convertvector(read<HalfBits>(from), Bits) << 16);
+}
+
+inline Floats load(const int8_t* from) {
+#if defined(__AVX512F__)
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(read<__m128i>(from)));
+#elif defined(__AVX2__)
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#else
+    return __builtin_convertvector(__builtin_convertvector(read<Bytes>(from), Ints), Floats);
+#endif
+}
+
+inline Floats load(const Float16* from) {
+#if defined(__AVX512F__)
+    return bits_of<Floats>(_mm512_cvtph_ps(read<__m256i>(from)));
+#elif defined(__F16C__)
+    return bits_of<Floats>(_mm256_cvtph_ps(read<__m128i>(from)));
+#else
+    Floats x;
+    for (int lane = 0; lane < LANES; lane++) x[lane] = widen(from[lane]);
+    return x;
+#endif
+}
+
+inline void store(float* to, Floats x) { std::memcpy(to, &x, sizeof(x)); }
+
+inline void narrow(float x, float& to) { to = x; }
+inline void narrow(float x, BFloat16& to) {  // to the nearest, ties to even
+    uint32_t bits = bits_of<uint32_t>(x);
+    to.bits = uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+inline void narrow(float x, Float16& to) {
+#ifdef __F16C__
+    to.bits = _cvtss_sh(x, 0);
+#else
+    to.bits = bits_of<uint16_t>(_Float16(x));
+#endif
+}
+
+#ifdef _OPENMP
+inline int this_thread() { return omp_get_thread_num(); }
+inline int all_threads() { return omp_get_num_threads(); }
+#else
+inline int this_thread() { return 0; }
+inline int all_threads() { return 1; }
+#endif
+
+inline float sum(Floats x) {
+    float total = 0;
+    for (int lane = 0; lane < LANES; lane++) total += x[lane];
+    return total;
+}
+
+// exp(x) = 2^n exp(r), n the nearest whole number to x / log 2: a shift of the exponent, times a polynomial.
+inline Floats exponential(Floats x) {
+    x = x < -87.0f ? Floats{} - 87.0f : x;  // below, float32 has no normal numbers; softmax never looks above 0,
+    x = x > 88.0f ? Floats{} + 88.0f : x;   // and a sigmoid is at its end
+    const Floats magic = Floats{} + 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
+    Floats n = (x * 1.44269504f + magic) - magic;
+    Floats r = x - n * 0.693359375f + n * 2.12194440e-4f;  // log 2 in two parts, so that r loses no digits
+    Floats p = Floats{} + 1.0f / 5040;
+    for (float coefficient : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) p = p * r + coefficient;
+    return p * bits_of<Floats>((__builtin_convertvector(n, Ints) + 127) << 23);
+}
+
+// GELU by its tanh approximation, x (1 + tanh(u)) / 2, which is x times the sigmoid of 2u.
+inline Floats gelu(Floats x) {
+    Floats u = 0.797884561f * (x + 0.044715f * x * x * x);  // sqrt(2 / pi)
+    return x / (1.0f + exponential(-2.0f * u));
+}
+
+// -- a matrix and some rows -------------------------------------------------------------------------------------------
+
+struct Matrix {
+    const void* weight;  // (out, in), so that what makes one number lies side by side
+    const float* scale;  // (out,), where the weights are int8; else null
+    const float* bias;   // (out,), or null
+    int64_t in, out;
+};
+
+// How many numbers of y are made at once, from as many rows of the weight, by how many rows of x: the sums, and a weight
+// for each, have to find room in the 16 registers of AVX2.
+constexpr int ROWS = 3;
+constexpr int OUTS = 4;
+constexpr int OUTS_OF_ONE_ROW = 8;
+constexpr int AHEAD = 1024;  // bytes: what a stream of weights will need next is asked for in time
+
+// sums[r][o] = x[r] . w[o * apart]: x (rows, in), w (some rows, in)
+template <int rows, int outs, class Weight>
+inline void products(const float* x, const Weight* w, int64_t apart, int64_t in, float (&sums)[rows][outs]) {
+    constexpr int LINE = 64 / sizeof(Weight);  // the weights that reach the processor together
+    Floats lanes[rows][outs] = {};
+    int64_t i = 0;
+    for (; i + LANES <= in; i += LANES) {
+        Floats weights[outs];
+        for (int o = 0; o < outs; o++) {
+            const Weight* from = w + o * apart * in + i;
+            if (i % LINE == 0) __builtin_prefetch(reinterpret_cast<const char*>(from) + AHEAD);
+            weights[o] = load(from);
+        }
+        for (int r = 0; r < rows; r++) {
+            Floats input = load(x + r * in + i);
+            for (int o = 0; o < outs; o++) lanes[r][o] += input * weights[o];
+        }
+    }
+    for (int r = 0; r < rows; r++) {
+        for (int o = 0; o < outs; o++) {
+            sums[r][o] = sum(lanes[r][o]);
+            for (int64_t rest = i; rest < in; rest++) sums[r][o] += x[r * in + rest] * widen(w[o * apart * in + rest]);
+        }
+    }
+}
+
+// use(n, o, y) for `outs` columns of y = x w + b, `apart` from each other, and `rows` rows
+template <int rows, int outs, class Weight, class Use>
+inline void tile(const Matrix& matrix, const float* x, int64_t n, int64_t o, int64_t apart, Use use) {
+    const Weight* w = static_cast<const Weight*>(matrix.weight) + o * matrix.in;
+    float sums[rows][outs];
+    products<rows, outs>(x + n * matrix.in, w, apart, matrix.in, sums);
+    for (int r = 0; r < rows; r++) {
+        for (int i = 0; i < outs; i++) {
+            const int64_t out = o + i * apart;
+            float y = sums[r][i];
+            if (matrix.scale) y *= matrix.scale[out];
+            if (matrix.bias) y += matrix.bias[out];
+            use(n + r, out, y);
+        }
+    }
+}
+
+template <int outs, class Weight, class Use>
+inline void tiles(const Matrix& matrix, const float* x, int64_t N, int64_t begin, int64_t end, Use use) {
+    const int64_t apart = (end - begin) / outs;
+    for (int64_t o = begin; o < begin + apart; o++) {
+        for (int64_t n = 0; n < N; n += ROWS) {  // from the second time on, the weights are in the first cache
+            if (N - n >= 3) tile<3, outs, Weight>(matrix, x, n, o, apart, use);
+            if (N - n == 2) tile<2, outs, Weight>(matrix, x, n, o, apart, use);
+            if (N - n == 1) tile<1, outs, Weight>(matrix, x, n, o, apart, use);
+        }
+    }
+    if constexpr (outs > 1) tiles<1, Weight>(matrix, x, N, begin + outs * apart, end, use);
+}
+
+// y = x w + b for x (N, in): use(n, o, y) gets each number. The threads of the surrounding parallel region share the
+// columns of y. Each thread reads several streams of weights from memory, far apart and all in order: short streams, one
+// row after the other at the same place, leave half of the bandwidth unused.
+template <class Weight, class Use>
+inline void linear(const Matrix& matrix, const float* x, int64_t N, Use use) {
+    const int64_t share = (matrix.out + all_threads() - 1) / all_threads();
+    const int64_t begin = std::min(matrix.out, share * this_thread()), end = std::min(matrix.out, begin + share);
+    if (N == 1) tiles<OUTS_OF_ONE_ROW, Weight>(matrix, x, N, begin, end, use);
+    if (N > 1) tiles<OUTS, Weight>(matrix, x, N, begin, end, use);
+}
+
+// -- the network ------------------------------------------------------------------------------------------------------
+
+struct Norm {
+    const float *weight, *bias;  // (C,)
+};
+
+struct Block {
+    Norm ln_1;
+    Matrix c_attn, attn_c_proj;
+    Norm ln_2;
+    Matrix c_fc, mlp_c_proj;
+};
+
+struct Network {
+    int64_t n_layer, n_head, n_embd, n_inner, n_positions;
+    float epsilon;
+    Matrix wte;       // (V, C), embedding and head
+    const void* wpe;  // (P, C), as wide as the cache
+    const Block* h;
+};
+
+struct Call {
+    int64_t rows, per_row;   // N = rows * per_row
+    const int64_t* ids;      // (rows, per_row)
+    const int64_t* lengths;  // (rows,): how many ids each row has in the cache
+    int64_t slots;           // of the cache
+    void* cache;             // (n_layer, 2, rows, H, slots, D)
+    float* stream;           // (n_layer + 1, N, C), filled here: what model.py's residual_stream gives
+    float* scratch;          // (N, 2C + I)
+    int threads;
+};
+
+// (N, C) -> (N, C)
+inline void layer_norm(const Norm& norm, const float* x, int64_t N, int64_t C, float epsilon, float* y) {
+    for (int64_t n = 0; n < N; n++, x += C, y += C) {
+        float mean = 0, variance = 0;
+#pragma omp simd reduction(+ : mean)
+        for (int64_t c = 0; c < C; c++) mean += x[c];
+        mean /= C;
+#pragma omp simd reduction(+ : variance)
+        for (int64_t c = 0; c < C; c++) variance += (x[c] - mean) * (x[c] - mean);
+        const float scale = 1 / std::sqrt(variance / C + epsilon);
+#pragma omp simd
+        for (int64_t c = 0; c < C; c++) y[c] = (x[c] - mean) * scale * norm.weight[c] + norm.bias[c];
+    }
+}
+
+// x <- exp(x - max x), and what that adds up to
+inline float exponentials(float* x, int64_t n) {
+    float most = *std::max_element(x, x + n), total = 0;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        Floats e = exponential(load(x + i) - most);
+        store(x + i, e);
+        total += sum(e);
+    }
+    for (; i < n; i++) total += x[i] = std::exp(x[i] - most);
+    return total;
+}
+
+// One head of one new id: softmax(q kᵀ / √D) v over the S slots that it sees. q, y (D,), keys, values (S, D)
+template <class Cached>
+inline void attend(const float* q, const Cached* keys, const Cached* values, int64_t S, int64_t D, float* scores,
+                   float* y) {
+    const float scale = 1 / std::sqrt(float(D));
+    int64_t s = 0;
+    for (; s + OUTS <= S; s += OUTS) {
+        float sums[1][OUTS];
+        products(q, keys + s * D, 1, D, sums);
+        for (int o = 0; o < OUTS; o++) scores[s + o] = sums[0][o] * scale;
+    }
+    for (; s < S; s++) {
+        float sums[1][1];
+        products(q, keys + s * D, 1, D, sums);
+        scores[s] = sums[0][0] * scale;
+    }
+    const float total = exponentials(scores, S);
+    constexpr int WIDE = 4;
+    int64_t d = 0;
+    for (; d + WIDE * LANES <= D; d += WIDE * LANES) {
+        Floats sums[WIDE] = {};
+        for (s = 0; s < S; s++) {
+            for (int i = 0; i < WIDE; i++) sums[i] += scores[s] * load(values + s * D + d + i * LANES);
+        }
+        for (int i = 0; i < WIDE; i++) store(y + d + i * LANES, sums[i] / total);
+    }
+    for (; d < D; d++) {
+        float one = 0;
+        for (s = 0; s < S; s++) one += scores[s] * widen(values[s * D + d]);
+        y[d] = one / total;
+    }
+}
+
+template <class Weight, class Cached>
+void residual_stream(const Network& model, const Call& call) {
+    const int64_t C = model.n_embd, H = model.n_head, D = C / H, I = model.n_inner;
+    const int64_t T = call.per_row, N = call.rows * T, slots = call.slots;
+    float* q = call.scratch;           // (N, C)
+    float* mixed = q + N * C;          // (N, C)
+    float* inner = mixed + N * C;      // (N, I)
+
+#pragma omp parallel num_threads(call.threads)
+    {
+        std::vector<float> normed(N * C);    // every thread makes its own: that is cheaper than to wait for one
+        std::vector<float> scores(slots);
+        float* x = call.stream;  // (N, C)
+#pragma omp for
+        for (int64_t n = 0; n < N; n++) {
+            const int64_t id = call.ids[n];
+            const int64_t position = std::min(call.lengths[n / T] + n % T, model.n_positions - 1);
+            const Weight* token = static_cast<const Weight*>(model.wte.weight) + id * C;
+            const Cached* place = static_cast<const Cached*>(model.wpe) + position * C;
+            const float scale = model.wte.scale ? model.wte.scale[id] : 1;
+            for (int64_t c = 0; c < C; c++) x[n * C + c] = scale * widen(token[c]) + widen(place[c]);
+        }
+        for (int64_t layer = 0; layer < model.n_layer; layer++, x += N * C) {
+            const Block& block = model.h[layer];
+            Cached* keys = static_cast<Cached*>(call.cache) + layer * 2 * call.rows * H * slots * D;  // (rows, H, slots, D)
+            Cached* values = keys + call.rows * H * slots * D;
+            float* y = x + N * C;  // (N, C): what goes on to the next block
+
+            layer_norm(block.ln_1, x, N, C, model.epsilon, normed.data());
+            linear<Weight>(block.c_attn, normed.data(), N, [&](int64_t n, int64_t o, float number) {
+                if (o < C) {
+                    q[n * C + o] = number;
+                    return;
+                }
+                const int64_t head = o % C / D, slot = call.lengths[n / T] + n % T;
+                Cached* side = o < 2 * C ? keys : values;
+                narrow(number, side[((n / T * H + head) * slots + slot) * D + o % D]);
+            });
+#pragma omp barrier
+#pragma omp for
+            for (int64_t task = 0; task < N * H; task++) {
+                const int64_t n = task / H, head = task % H;
+                const int64_t seen = call.lengths[n / T] + n % T + 1;
+                const int64_t begin = (n / T * H + head) * slots * D;
+                attend(q + n * C + head * D, keys + begin, values + begin, seen, D, scores.data(), mixed + n * C + head * D);
+            }
+            linear<Weight>(block.attn_c_proj, mixed, N, [&](int64_t n, int64_t o, float number) {
+                y[n * C + o] = x[n * C + o] + number;
+            });
+#pragma omp barrier
+            layer_norm(block.ln_2, y, N, C, model.epsilon, normed.data());
+            linear<Weight>(block.c_fc, normed.data(), N, [&](int64_t n, int64_t o, float number) {
+                inner[n * I + o] = number;
+            });
+#pragma omp barrier
+#pragma omp for
+            for (int64_t i = 0; i < N * I / LANES; i++) store(inner + i * LANES, gelu(load(inner + i * LANES)));
+            linear<Weight>(block.mlp_c_proj, inner, N, [&](int64_t n, int64_t o, float number) {
+                y[n * C + o] += number;
+            });
+#pragma omp barrier
+        }
+    }
+}
+
+}  // namespace
+
+// What Python calls. WEIGHT and CACHED are given on the compiler's command line: a library for each type of weights.
+extern "C" {
+
+void residual_stream(const Network* model, const Call* call) { residual_stream<WEIGHT, CACHED>(*model, *call); }
+
+// x (N, C) -> logits (N, V)
+void head(const Network* model, const float* x, int64_t N, float* logits, int threads) {
+    const Matrix& wte = model->wte;
+#pragma omp parallel num_threads(threads)
+    linear<WEIGHT>(wte, x, N, [&](int64_t n, int64_t o, float number) { logits[n * wte.out + o] = number; });
+}
+}
