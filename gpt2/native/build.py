@@ -22,7 +22,7 @@ TYPES = {  # the weights' dtype: what step.cpp calls it, and the type of the cac
 }
 
 # Sums of products may be fused, and nothing else about arithmetic is loosened.
-_OPTIONS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fopenmp", "-shared", "-fPIC")
+_OPTIONS = ("-std=c++20", "-O3", "-march=native", "-ffp-contract=fast", "-fopenmp", "-shared", "-fPIC")
 
 _log = logging.getLogger(__name__)
 

@@ -10,9 +10,11 @@
 //     C  width        H  heads           D  width of a head       I  width in the MLP
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #ifdef _OPENMP
@@ -100,6 +102,16 @@ inline Floats load(const Float16* from) {
 #endif
 }
 
+template <class Weight>
+inline void widen(const Weight* from, int64_t n, float* to) {
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        Floats x = load(from + i);
+        std::memcpy(to + i, &x, sizeof(x));
+    }
+    for (; i < n; i++) to[i] = widen(from[i]);
+}
+
 inline void store(float* to, Floats x) { std::memcpy(to, &x, sizeof(x)); }
 
 inline void narrow(float x, float& to) { to = x; }
@@ -115,18 +127,13 @@ inline void narrow(float x, Float16& to) {
 #endif
 }
 
-#ifdef _OPENMP
-inline int this_thread() { return omp_get_thread_num(); }
-inline int all_threads() { return omp_get_num_threads(); }
-#else
-inline int this_thread() { return 0; }
-inline int all_threads() { return 1; }
-#endif
-
 inline float sum(Floats x) {
-    float total = 0;
-    for (int lane = 0; lane < LANES; lane++) total += x[lane];
-    return total;
+    float lanes[LANES];
+    std::memcpy(lanes, &x, sizeof(x));
+    for (int half = LANES / 2; half > 0; half /= 2) {  // in pairs, which the compiler turns into a few instructions
+        for (int lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
+    }
+    return lanes[0];
 }
 
 // exp(x) = 2^n exp(r), n the nearest whole number to x / log 2: a shift of the exponent, times a polynomial.
@@ -147,6 +154,59 @@ inline Floats gelu(Floats x) {
     return x / (1.0f + exponential(-2.0f * u));
 }
 
+inline void gelu(float* x, int64_t n) {
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) store(x + i, gelu(load(x + i)));
+    for (; i < n; i++) x[i] = gelu(Floats{} + x[i])[0];
+}
+
+// -- threads ----------------------------------------------------------------------------------------------------------
+
+#ifdef _OPENMP
+inline int this_thread() { return omp_get_thread_num(); }
+inline int all_threads() { return omp_get_num_threads(); }
+#else
+inline int this_thread() { return 0; }
+inline int all_threads() { return 1; }
+#endif
+
+struct Share {
+    int64_t begin, end;
+};
+
+// This thread's part of n things in a row.
+inline Share share(int64_t n) {
+    const int64_t each = (n + all_threads() - 1) / all_threads();
+    const int64_t begin = std::min(n, each * this_thread());
+    return {begin, std::min(n, begin + each)};
+}
+
+// Where all threads wait for each other. OpenMP's own barrier turns for milliseconds before it gives up the processor,
+// and where another program holds the one core that all wait for, that happens at every barrier. This one soon sleeps.
+class Meeting {
+  public:
+    void wait() {
+        const uint32_t before = round.load();
+        if (arrived.fetch_add(1) + 1 == all_threads()) {
+            arrived.store(0);
+            round.fetch_add(1);
+            round.notify_all();
+            return;
+        }
+        for (int turn = 0; turn < 20000; turn++) {
+            if (round.load(std::memory_order_acquire) != before) return;
+#ifdef __x86_64__
+            __builtin_ia32_pause();
+#endif
+        }
+        while (round.load() == before) round.wait(before);
+    }
+
+  private:
+    std::atomic<int> arrived{0};
+    std::atomic<uint32_t> round{0};
+};
+
 // -- a matrix and some rows -------------------------------------------------------------------------------------------
 
 struct Matrix {
@@ -163,71 +223,91 @@ constexpr int OUTS = 4;
 constexpr int OUTS_OF_ONE_ROW = 8;
 constexpr int AHEAD = 1024;  // bytes: what a stream of weights will need next is asked for in time
 
-// sums[r][o] = x[r] . w[o * apart]: x (rows, in), w (some rows, in)
+// sums[r][o] = x[r] . w[o]: x (rows, in); the weights w[o] (in,) lie `apart` from each other
 template <int rows, int outs, class Weight>
 inline void products(const float* x, const Weight* w, int64_t apart, int64_t in, float (&sums)[rows][outs]) {
     constexpr int LINE = 64 / sizeof(Weight);  // the weights that reach the processor together
     Floats lanes[rows][outs] = {};
-    int64_t i = 0;
-    for (; i + LANES <= in; i += LANES) {
-        Floats weights[outs];
+    auto add = [&](int64_t i) {
+        Floats inputs[rows];
+        for (int r = 0; r < rows; r++) inputs[r] = load(x + r * in + i);
         for (int o = 0; o < outs; o++) {
-            const Weight* from = w + o * apart * in + i;
-            if (i % LINE == 0) __builtin_prefetch(reinterpret_cast<const char*>(from) + AHEAD);
-            weights[o] = load(from);
+            const Floats weights = load(w + o * apart + i);
+            for (int r = 0; r < rows; r++) lanes[r][o] += inputs[r] * weights;
         }
-        for (int r = 0; r < rows; r++) {
-            Floats input = load(x + r * in + i);
-            for (int o = 0; o < outs; o++) lanes[r][o] += input * weights[o];
-        }
+    };
+    int64_t i = 0;
+    for (; i + LINE <= in; i += LINE) {
+        for (int o = 0; o < outs; o++) __builtin_prefetch(reinterpret_cast<const char*>(w + o * apart + i) + AHEAD);
+        for (int j = 0; j < LINE; j += LANES) add(i + j);
     }
+    for (; i + LANES <= in; i += LANES) add(i);
     for (int r = 0; r < rows; r++) {
         for (int o = 0; o < outs; o++) {
             sums[r][o] = sum(lanes[r][o]);
-            for (int64_t rest = i; rest < in; rest++) sums[r][o] += x[r * in + rest] * widen(w[o * apart * in + rest]);
+            for (int64_t rest = i; rest < in; rest++) sums[r][o] += x[r * in + rest] * widen(w[o * apart + rest]);
         }
     }
 }
 
-// use(n, o, y) for `outs` columns of y = x w + b, `apart` from each other, and `rows` rows
-template <int rows, int outs, class Weight, class Use>
-inline void tile(const Matrix& matrix, const float* x, int64_t n, int64_t o, int64_t apart, Use use) {
-    const Weight* w = static_cast<const Weight*>(matrix.weight) + o * matrix.in;
-    float sums[rows][outs];
-    products<rows, outs>(x + n * matrix.in, w, apart, matrix.in, sums);
-    for (int r = 0; r < rows; r++) {
-        for (int i = 0; i < outs; i++) {
-            const int64_t out = o + i * apart;
-            float y = sums[r][i];
-            if (matrix.scale) y *= matrix.scale[out];
-            if (matrix.bias) y += matrix.bias[out];
-            use(n + r, out, y);
-        }
-    }
-}
-
+// Some columns of y = x w + b: the number i, of `outs`, is column first + i * step, and its weights are w[i * apart].
 template <int outs, class Weight, class Use>
-inline void tiles(const Matrix& matrix, const float* x, int64_t N, int64_t begin, int64_t end, Use use) {
-    const int64_t apart = (end - begin) / outs;
-    for (int64_t o = begin; o < begin + apart; o++) {
+struct Columns {
+    const Matrix& matrix;
+    const Weight* w;
+    int64_t apart, first, step;
+    Use use;  // use(n, o, y) gets each number
+
+    void times(const float* x, int64_t N) const {
         for (int64_t n = 0; n < N; n += ROWS) {  // from the second time on, the weights are in the first cache
-            if (N - n >= 3) tile<3, outs, Weight>(matrix, x, n, o, apart, use);
-            if (N - n == 2) tile<2, outs, Weight>(matrix, x, n, o, apart, use);
-            if (N - n == 1) tile<1, outs, Weight>(matrix, x, n, o, apart, use);
+            if (N - n >= 3) times<3>(x, n);
+            if (N - n == 2) times<2>(x, n);
+            if (N - n == 1) times<1>(x, n);
         }
     }
-    if constexpr (outs > 1) tiles<1, Weight>(matrix, x, N, begin + outs * apart, end, use);
+
+    template <int rows>
+    void times(const float* x, int64_t n) const {
+        float sums[rows][outs];
+        products(x + n * matrix.in, w, apart, matrix.in, sums);
+        for (int r = 0; r < rows; r++) {
+            for (int i = 0; i < outs; i++) {
+                const int64_t o = first + i * step;
+                float y = sums[r][i];
+                if (matrix.scale) y *= matrix.scale[o];
+                if (matrix.bias) y += matrix.bias[o];
+                use(n + r, o, y);
+            }
+        }
+    }
+};
+
+// A share of the columns, `outs` of them at once. Their weights come from as many streams of memory, far
+// apart and each in order: short streams, one row after the other at the same place, leave half of the bandwidth unused.
+template <int outs, class Weight, class Use>
+inline void columns(const Matrix& matrix, const float* x, int64_t N, Share mine, Use use) {
+    const int64_t in = matrix.in, step = (mine.end - mine.begin) / outs;
+    const Weight* w = static_cast<const Weight*>(matrix.weight);
+    const bool widen_first = !std::is_same_v<Weight, float> && N > ROWS;  // once for all rows of x
+    std::vector<float> wide(widen_first ? outs * in : 0);
+    for (int64_t first = mine.begin; first < mine.begin + step; first++) {
+        if (widen_first) {
+            for (int o = 0; o < outs; o++) widen(w + (first + o * step) * in, in, wide.data() + o * in);
+            Columns<outs, float, Use>{matrix, wide.data(), in, first, step, use}.times(x, N);
+        } else {
+            Columns<outs, Weight, Use>{matrix, w + first * in, step * in, first, step, use}.times(x, N);
+        }
+    }
+    if constexpr (outs > 1) columns<1, Weight>(matrix, x, N, {mine.begin + outs * step, mine.end}, use);
 }
 
 // y = x w + b for x (N, in): use(n, o, y) gets each number. The threads of the surrounding parallel region share the
-// columns of y. Each thread reads several streams of weights from memory, far apart and all in order: short streams, one
-// row after the other at the same place, leave half of the bandwidth unused.
+// columns of y.
 template <class Weight, class Use>
 inline void linear(const Matrix& matrix, const float* x, int64_t N, Use use) {
-    const int64_t share = (matrix.out + all_threads() - 1) / all_threads();
-    const int64_t begin = std::min(matrix.out, share * this_thread()), end = std::min(matrix.out, begin + share);
-    if (N == 1) tiles<OUTS_OF_ONE_ROW, Weight>(matrix, x, N, begin, end, use);
-    if (N > 1) tiles<OUTS, Weight>(matrix, x, N, begin, end, use);
+    const Share mine = share(matrix.out);
+    if (N == 1) columns<OUTS_OF_ONE_ROW, Weight>(matrix, x, N, mine, use);
+    if (N > 1) columns<OUTS, Weight>(matrix, x, N, mine, use);
 }
 
 // -- the network ------------------------------------------------------------------------------------------------------
@@ -298,12 +378,12 @@ inline void attend(const float* q, const Cached* keys, const Cached* values, int
     int64_t s = 0;
     for (; s + OUTS <= S; s += OUTS) {
         float sums[1][OUTS];
-        products(q, keys + s * D, 1, D, sums);
+        products(q, keys + s * D, D, D, sums);
         for (int o = 0; o < OUTS; o++) scores[s + o] = sums[0][o] * scale;
     }
     for (; s < S; s++) {
         float sums[1][1];
-        products(q, keys + s * D, 1, D, sums);
+        products(q, keys + s * D, D, D, sums);
         scores[s] = sums[0][0] * scale;
     }
     const float total = exponentials(scores, S);
@@ -331,13 +411,14 @@ void residual_stream(const Network& model, const Call& call) {
     float* mixed = q + N * C;          // (N, C)
     float* inner = mixed + N * C;      // (N, I)
 
+    Meeting meeting;
 #pragma omp parallel num_threads(call.threads)
     {
         std::vector<float> normed(N * C);    // every thread makes its own: that is cheaper than to wait for one
         std::vector<float> scores(slots);
+        const Share ids = share(N), heads = share(N * H), inner_columns = share(I);
         float* x = call.stream;  // (N, C)
-#pragma omp for
-        for (int64_t n = 0; n < N; n++) {
+        for (int64_t n = ids.begin; n < ids.end; n++) {
             const int64_t id = call.ids[n];
             const int64_t position = std::min(call.lengths[n / T] + n % T, model.n_positions - 1);
             const Weight* token = static_cast<const Weight*>(model.wte.weight) + id * C;
@@ -345,6 +426,7 @@ void residual_stream(const Network& model, const Call& call) {
             const float scale = model.wte.scale ? model.wte.scale[id] : 1;
             for (int64_t c = 0; c < C; c++) x[n * C + c] = scale * widen(token[c]) + widen(place[c]);
         }
+        meeting.wait();
         for (int64_t layer = 0; layer < model.n_layer; layer++, x += N * C) {
             const Block& block = model.h[layer];
             Cached* keys = static_cast<Cached*>(call.cache) + layer * 2 * call.rows * H * slots * D;  // (rows, H, slots, D)
@@ -361,29 +443,28 @@ void residual_stream(const Network& model, const Call& call) {
                 Cached* side = o < 2 * C ? keys : values;
                 narrow(number, side[((n / T * H + head) * slots + slot) * D + o % D]);
             });
-#pragma omp barrier
-#pragma omp for
-            for (int64_t task = 0; task < N * H; task++) {
+            meeting.wait();
+            for (int64_t task = heads.begin; task < heads.end; task++) {
                 const int64_t n = task / H, head = task % H;
                 const int64_t seen = call.lengths[n / T] + n % T + 1;
                 const int64_t begin = (n / T * H + head) * slots * D;
                 attend(q + n * C + head * D, keys + begin, values + begin, seen, D, scores.data(), mixed + n * C + head * D);
             }
+            meeting.wait();
             linear<Weight>(block.attn_c_proj, mixed, N, [&](int64_t n, int64_t o, float number) {
                 y[n * C + o] = x[n * C + o] + number;
             });
-#pragma omp barrier
+            meeting.wait();
             layer_norm(block.ln_2, y, N, C, model.epsilon, normed.data());
             linear<Weight>(block.c_fc, normed.data(), N, [&](int64_t n, int64_t o, float number) {
                 inner[n * I + o] = number;
             });
-#pragma omp barrier
-#pragma omp for
-            for (int64_t i = 0; i < N * I / LANES; i++) store(inner + i * LANES, gelu(load(inner + i * LANES)));
+            for (int64_t n = 0; n < N; n++) gelu(inner + n * I + inner_columns.begin, inner_columns.end - inner_columns.begin);
+            meeting.wait();
             linear<Weight>(block.mlp_c_proj, inner, N, [&](int64_t n, int64_t o, float number) {
                 y[n * C + o] += number;
             });
-#pragma omp barrier
+            meeting.wait();
         }
     }
 }
