@@ -61,7 +61,7 @@ def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def quantize(model: GPT2) -> GPT2:
-    """Replace every matrix of `model`, in place and one after the other; what stays becomes float32. -> the same model"""
+    """Replace every matrix of `model`, in place, one after the other. What stays becomes float32. -> the same model"""
     for module in list(model.modules()):
         for name, layer in module.named_children():
             if isinstance(layer, Conv1D):

@@ -238,12 +238,12 @@ class GPT2(nn.Module):
 
         Where it cannot be had (another device, float64, no compiler), says why, and returns this model as it is.
         """
-        from .native import CompilerError, NativeNetwork, compiled_library
+        from .native import CompilerError, NativeNetwork, load_library
 
         try:
             if self.device.type != "cpu":
                 raise CompilerError(f"they are for the CPU, and the model is on {self.device}")
-            library = compiled_library(self.wte.weight.dtype)
+            library = load_library(self.wte.weight.dtype)
         except CompilerError as error:
             _log.warning("no compiled steps, the model runs as it is: %s", error)
             return self

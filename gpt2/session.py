@@ -6,7 +6,7 @@ different lengths, beams that change parents, and rejected drafts the same three
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -88,19 +88,18 @@ class Session:
 
         device = self.model.device
         self._reserve(R, int(lengths.max()) + T)
-        stream = self._residual_stream(ids.to(device), lengths)  # (R, T, C) each
+        stream = self._residual_stream(ids.to(device), lengths, layers)  # (R, T, C) each
         last = n[:, None] - keep + torch.arange(keep)  # (R, keep): where the kept positions stand among the new ones
         rows, kept = torch.arange(R, device=device)[:, None], last.clamp(min=0).to(device)
-        seen = {layer: x[rows, kept] for layer, x in enumerate(stream) if layer in layers}  # (R, keep, C) each
         self.lengths = lengths + n
 
-        hidden = self._ln_f(torch.stack([seen[layer] for layer in layers], dim=2))  # (R, keep, L, C)
+        hidden = self._ln_f(torch.stack([stream[layer][rows, kept] for layer in layers], dim=2))  # (R, keep, L, C)
         if bool((last < 0).any()):
             hidden = hidden.masked_fill((last < 0).to(device)[:, :, None, None], float("nan"))
         return hidden
 
-    def _residual_stream(self, ids: Tensor, lengths: Tensor) -> Iterable[Tensor]:
-        """The network, for ids (R, T) behind `lengths` (R,) cached ones: `GPT2.residual_stream`, (R, T, C) each."""
+    def _residual_stream(self, ids: Tensor, lengths: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
+        """The network, for ids (R, T) behind `lengths` (R,) cached ones. -> (R, T, C) behind each of these layers"""
         T, device = ids.shape[1], ids.device
         start, ragged = int(lengths[0]), bool((lengths != lengths[0]).any())
         S = int(lengths.max()) + T  # how many slots attention may look at
@@ -114,12 +113,13 @@ class Session:
             visible = None  # one id sees all; several from the start see what is causal
             if T > 1 and start > 0:
                 visible = torch.arange(S, device=device) <= positions[:, None]  # (T, S)
-        return self.model.residual_stream(
+        stream = self.model.residual_stream(
             ids,
             positions.clamp(max=self.model.n_positions - 1),  # slots behind a row's real ids may lie past the edge
             visible,
             [LayerCache(layer, where, S) for layer in self._filled],
         )
+        return {layer: x for layer, x in enumerate(stream) if layer in layers}
 
     def _ln_f(self, x: Tensor) -> Tensor:
         return self.model.ln_f(x)
@@ -202,8 +202,8 @@ class CompiledSession(Session):
     def head(self, hidden: Tensor) -> Tensor:
         return self.native.head(hidden)
 
-    def _residual_stream(self, ids: Tensor, lengths: Tensor) -> Iterable[Tensor]:
-        return self.native.residual_stream(ids.long(), lengths, self._filled)
+    def _residual_stream(self, ids: Tensor, lengths: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
+        return self.native.residual_stream(ids.long(), lengths, self._filled, layers)
 
     def _ln_f(self, x: Tensor) -> Tensor:
         return self.native.ln_f(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import logging
 import os
@@ -31,34 +32,44 @@ class CompilerError(RuntimeError):
     """There is no C++ compiler here, or it fails."""
 
 
-def compiled_library(dtype: torch.dtype) -> Path:
-    """The library for weights of this dtype. The first call on a machine compiles it, says so, and takes seconds.
+def load_library(dtype: torch.dtype) -> ctypes.CDLL:
+    """The functions of step.cpp for weights of this dtype. The first call on a machine compiles them, and says so.
 
-    It is kept in the folder `logits-to-text` of the user's caches (XDG_CACHE_HOME, else ~/.cache), under a name that
-    depends on the source, the compiler and the processor, and may be deleted at any time. CXX names another compiler
-    than g++, c++ or clang++. Raises CompilerError, in words, where that fails.
+    The library is kept in the folder `logits-to-text` of the user's caches (XDG_CACHE_HOME, else ~/.cache), under a
+    name that depends on the source, the compiler and the processor, and may be deleted at any time. CXX names another
+    compiler than g++, c++ or clang++. Raises CompilerError, in words, where that fails.
     """
+    if dtype not in TYPES:
+        known = ", ".join(map(_name, TYPES))
+        raise CompilerError(f"they are for weights of {known}, and these are {_name(dtype)}")
     weight, cached = TYPES[dtype]
-    compiler = _compiler()
-    command = [*compiler, *_OPTIONS, f"-DWEIGHT={weight}", f"-DCACHED={cached}"]
-    library = _cache() / f"step-{str(dtype).removeprefix('torch.')}-{_key(command)}.so"
-    if library.exists():
-        return library
-    _log.warning(
-        "compiling GPT-2's steps in %s for this processor; this happens once", str(dtype).removeprefix("torch.")
-    )
+    command = [*_compiler(), *_OPTIONS, f"-DWEIGHT={weight}", f"-DCACHED={cached}"]
+    path = _cache() / f"step-{_name(dtype)}-{_key(command)}.so"
     try:
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:  # nobody meets half a file under the name
-            made = Path(folder) / library.name
-            subprocess.run([*command, str(SOURCE), "-o", str(made)], check=True, capture_output=True, text=True)
-            made.replace(library)
-    except subprocess.CalledProcessError as error:
-        said = next((line for line in error.stderr.splitlines() if "error" in line), error.stderr.strip()[-200:])
-        raise CompilerError(f"{compiler[0]} could not compile {SOURCE.name}: {said}") from error
+        if not path.exists():
+            _compile(command, path, _name(dtype))
+        return ctypes.CDLL(str(path))
     except OSError as error:
-        raise CompilerError(f"the compiled steps cannot be kept in {library.parent}: {error.strerror}") from error
-    return library
+        raise CompilerError(
+            f"{path} cannot be made or loaded ({error.strerror or error}); it may be deleted"
+        ) from error
+
+
+def _compile(command: list[str], path: Path, name: str) -> None:
+    _log.warning("compiling GPT-2's steps in %s for this processor, once: some 10 seconds", name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # nobody meets half a file under the name
+        made = Path(folder) / path.name
+        done = subprocess.run([*command, str(SOURCE), "-o", str(made)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            said = next((line for line in lines if "error" in line), lines[-1])
+            raise CompilerError(f"{command[0]} could not compile {SOURCE.name}: {said}")
+        made.replace(path)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _compiler() -> list[str]:

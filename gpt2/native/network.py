@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Collection
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +62,7 @@ class _Call(ctypes.Structure):
         ("lengths", ctypes.c_void_p),
         ("slots", ctypes.c_int64),
         ("cache", ctypes.c_void_p),
-        ("stream", ctypes.c_void_p),
+        ("stream", ctypes.POINTER(ctypes.c_void_p)),
         ("scratch", ctypes.c_void_p),
         ("threads", ctypes.c_int),
     )
@@ -76,18 +75,15 @@ class NativeNetwork:
     their shapes. The small rest is copied, in float32, so that a parameter that is changed later may go unnoticed.
     """
 
-    def __init__(self, model: GPT2, library: Path) -> None:
+    def __init__(self, model: GPT2, library: ctypes.CDLL) -> None:
         self._config = model.config
         self._kept: list[Tensor] = []  # what the structures point at
-        loaded = ctypes.CDLL(str(library))
-        self._residual_stream: Callable[..., None] = loaded.residual_stream
-        self._head: Callable[..., None] = loaded.head
-        self._residual_stream.restype = self._head.restype = None  # type: ignore[attr-defined]
+        self._library = library
 
         config = model.config
         weights = model.wte.weight.dtype
         self.cache_dtype = torch.float16 if weights == torch.int8 else weights
-        blocks = (_Block(*map(self._structure, parts(block))) for block in model.h)
+        blocks = [self._block(block) for block in model.h if isinstance(block, Block)]
         self._network = _Network(
             config.n_layer,
             config.n_head,
@@ -101,21 +97,34 @@ class NativeNetwork:
         )
         self._ln_f = model.ln_f.weight.detach().float(), model.ln_f.bias.detach().float()
 
-    def residual_stream(self, ids: Tensor, lengths: Tensor, cache: Tensor) -> Tensor:
-        """The embeddings of new ids, then what every block makes of them: (n_layer + 1, R, T, C), float32.
+    def residual_stream(
+        self, ids: Tensor, lengths: Tensor, cache: Tensor, layers: Collection[int]
+    ) -> dict[int, Tensor]:
+        """What is behind these layers, 0 to n_layer, when ids (R, T) int64 follow lengths (R,) cached ones.
 
-        ids (R, T) int64 follow lengths (R,) cached ones. Their keys and values go into the cache, (n_layer, 2, R, H,
-        slots, D) of `cache_dtype`.
+        Their keys and values go into the cache, (n_layer, 2, R, H, slots, D) of `cache_dtype`.
+        -> (R, T, C) each, float32
         """
         R, T = ids.shape
         C, I = self._config.n_embd, self._config.inner_width
         ids, lengths = ids.contiguous(), lengths.contiguous()
-        stream = torch.empty(self._config.n_layer + 1, R, T, C)
+        seen = {layer: torch.empty(R, T, C) for layer in layers}
+        unseen = torch.empty(2, R, T, C)  # where the others take turns
+        stream = [seen.get(layer, unseen[layer % 2]).data_ptr() for layer in range(self._config.n_layer + 1)]
         scratch = torch.empty(R * T * (2 * C + I))
-        tensors = (tensor.data_ptr() for tensor in (cache, stream, scratch))
-        call = _Call(R, T, ids.data_ptr(), lengths.data_ptr(), cache.shape[4], *tensors, torch.get_num_threads())
-        self._residual_stream(ctypes.byref(self._network), ctypes.byref(call))
-        return stream
+        call = _Call(
+            R,
+            T,
+            ids.data_ptr(),
+            lengths.data_ptr(),
+            cache.shape[4],
+            cache.data_ptr(),
+            (ctypes.c_void_p * len(stream))(*stream),
+            scratch.data_ptr(),
+            torch.get_num_threads(),
+        )
+        self._library.residual_stream(ctypes.byref(self._network), ctypes.byref(call))
+        return seen
 
     def ln_f(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, x.shape[-1:], *self._ln_f, self._config.layer_norm_epsilon)
@@ -124,7 +133,7 @@ class NativeNetwork:
         """Hidden states (..., C) -> logits (..., V), float32."""
         rows = x.float().reshape(-1, x.shape[-1])  # (N, C)
         logits = torch.empty(len(rows), self._config.n_vocab)
-        self._head(
+        self._library.head(
             ctypes.byref(self._network),
             ctypes.c_void_p(rows.data_ptr()),
             ctypes.c_int64(len(rows)),
@@ -133,10 +142,18 @@ class NativeNetwork:
         )
         return logits.view(*x.shape[:-1], -1)
 
-    def _structure(self, part: nn.Module) -> _Norm | _Matrix:
-        if isinstance(part, nn.LayerNorm):
-            return _Norm(self._address(part.weight.float()), self._address(part.bias.float()))
-        return self._matrix(part)
+    def _block(self, block: Block) -> _Block:
+        return _Block(
+            self._norm(block.ln_1),
+            self._matrix(block.attn.c_attn),
+            self._matrix(block.attn.c_proj),
+            self._norm(block.ln_2),
+            self._matrix(block.mlp.c_fc),
+            self._matrix(block.mlp.c_proj),
+        )
+
+    def _norm(self, norm: nn.LayerNorm) -> _Norm:
+        return _Norm(self._address(norm.weight.float()), self._address(norm.bias.float()))
 
     def _matrix(self, layer: nn.Module) -> _Matrix:
         scale = self._address(layer.scale) if isinstance(layer, (Int8Linear, Int8Embedding)) else None
@@ -155,8 +172,3 @@ class NativeNetwork:
         tensor = tensor.detach().contiguous()
         self._kept.append(tensor)
         return tensor.data_ptr()
-
-
-def parts(block: Block) -> tuple[nn.Module, ...]:
-    """In the order of step.cpp's structure."""
-    return block.ln_1, block.attn.c_attn, block.attn.c_proj, block.ln_2, block.mlp.c_fc, block.mlp.c_proj

@@ -337,7 +337,8 @@ struct Call {
     const int64_t* lengths;  // (rows,): how many ids each row has in the cache
     int64_t slots;           // of the cache
     void* cache;             // (n_layer, 2, rows, H, slots, D)
-    float* stream;           // (n_layer + 1, N, C), filled here: what model.py's residual_stream gives
+    float* const* stream;    // n_layer + 1 times (N, C), filled here: what residual_stream of model.py gives; of those
+                             // that nobody wants to see, every second one may lie in the same place
     float* scratch;          // (N, 2C + I)
     int threads;
 };
@@ -417,21 +418,22 @@ void residual_stream(const Network& model, const Call& call) {
         std::vector<float> normed(N * C);    // every thread makes its own: that is cheaper than to wait for one
         std::vector<float> scores(slots);
         const Share ids = share(N), heads = share(N * H), inner_columns = share(I);
-        float* x = call.stream;  // (N, C)
         for (int64_t n = ids.begin; n < ids.end; n++) {
+            float* x = call.stream[0] + n * C;
             const int64_t id = call.ids[n];
             const int64_t position = std::min(call.lengths[n / T] + n % T, model.n_positions - 1);
             const Weight* token = static_cast<const Weight*>(model.wte.weight) + id * C;
             const Cached* place = static_cast<const Cached*>(model.wpe) + position * C;
             const float scale = model.wte.scale ? model.wte.scale[id] : 1;
-            for (int64_t c = 0; c < C; c++) x[n * C + c] = scale * widen(token[c]) + widen(place[c]);
+            for (int64_t c = 0; c < C; c++) x[c] = scale * widen(token[c]) + widen(place[c]);
         }
         meeting.wait();
-        for (int64_t layer = 0; layer < model.n_layer; layer++, x += N * C) {
+        for (int64_t layer = 0; layer < model.n_layer; layer++) {
             const Block& block = model.h[layer];
             Cached* keys = static_cast<Cached*>(call.cache) + layer * 2 * call.rows * H * slots * D;  // (rows, H, slots, D)
             Cached* values = keys + call.rows * H * slots * D;
-            float* y = x + N * C;  // (N, C): what goes on to the next block
+            const float* x = call.stream[layer];  // (N, C)
+            float* y = call.stream[layer + 1];    // (N, C)
 
             layer_norm(block.ln_1, x, N, C, model.epsilon, normed.data());
             linear<Weight>(block.c_attn, normed.data(), N, [&](int64_t n, int64_t o, float number) {
