@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from .layout import laid_out
+
 INDEX = "model.safetensors.index.json"  # of a checkpoint in several files: which tensor lies in which file
 
 _PREFIX = "transformer."  # transformers puts it before every name; OpenAI's own conversion of `gpt2` has none
@@ -34,7 +36,7 @@ def load_weights(
 
     The model may be on the meta device: its parameters are replaced, so that the weights are held once. Names may carry
     the prefix `transformer.`; mask buffers and a tied `lm_head.weight` are dropped. float64, float32, bfloat16 and
-    float16 files are converted to `dtype`; None leaves them as they are.
+    float16 files are converted to `dtype` and laid out in memory as it likes them; None leaves them as they are.
 
     Raises CheckpointError for a file that is no safetensors file or is damaged, and for a tensor that is missing,
     unexpected, there twice, misshapen, or not finite; it names them.
@@ -76,7 +78,7 @@ def load_weights(
         if not _is_finite(converted):
             overflow = _is_finite(tensors[name])
             problems.append(f"{name} holds " + (f"numbers too large for {dtype}" if overflow else "NaN or infinity"))
-        tensors[name] = converted
+        tensors[name] = converted if dtype is None else laid_out(name, converted)
     _refuse(path, problems)
     model.load_state_dict(tensors, strict=True, assign=True)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from numbers import Integral
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -261,6 +261,13 @@ class GPT2(nn.Module):
         model.source = self.source
         return model.train(self.training)
 
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As of any module. Matrices that are laid out for speed are copied, because safetensors refuses to save them."""
+        state: dict[str, Any] = super().state_dict(*args, **kwargs)
+        for name, tensor in state.items():
+            state[name] = tensor.contiguous()
+        return state
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GPT2:
         if self.native is not None:  # .to(), .half(), .cuda() and their like
             raise ValueError("a compiled model stays what and where it is; convert or move it first, then compile it")
@@ -301,8 +308,8 @@ class GPT2(nn.Module):
         machine the size is. Where the environment variable GPT2_WEIGHTS names a folder that holds gpt2/, or another
         published model, it is read from there, without any request; a `revision` goes to the Hub nevertheless.
 
-        On the CPU, weights that need no conversion stay views of the file: loading costs no memory, and the file must
-        not be overwritten in place while the model is in use.
+        On the CPU, weights that need no conversion stay views of the file, but for the head, which is laid out anew
+        (layout.py): loading costs little memory, and the file must not be overwritten in place while the model is used.
 
         Raises ValueError for an argument that makes no sense, `ModelNotFoundError` where there is no such model,
         `HubUnreachableError` where the Hub has to be asked and does not answer, and `CheckpointError` for files that
@@ -310,6 +317,8 @@ class GPT2(nn.Module):
         """
         if dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int8):
             raise ValueError(f"dtype must be torch.float64, float32, bfloat16, float16 or int8; got {dtype}")
+        from .int8 import quantize  # which knows the network, not the other way round
+
         device = usable_device(device, dtype)
         files = locate(name, revision=revision, local_files_only=local_files_only)
         config = GPT2Config.from_file(files.config)
@@ -317,8 +326,6 @@ class GPT2(nn.Module):
             model = cls(config)
         model.source = files.source
         if dtype == torch.int8:
-            from .int8 import quantize
-
             load_weights(model, files.weights, dtype=None, device=device)
             return quantize(model).eval()
         load_weights(model, files.weights, dtype=dtype, device=device)

@@ -6,6 +6,7 @@ Only the standard library is imported here, so that a command can say what is mi
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -46,6 +47,11 @@ def run_command(name: str, work: Callable[[], int]) -> int:
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another one
+    notes = logging.StreamHandler()
+    notes.setFormatter(logging.Formatter(f"{name}: %(message)s"))  # as `note` writes them
+    logger = logging.getLogger("gpt2")
+    logger.handlers = [notes]
+    logger.setLevel(logging.WARNING)
     try:
         code = work()
         sys.stdout.flush()  # here, where a closed pipe is caught

@@ -47,6 +47,7 @@ PAGE: dict[str, dict[str, Check]] = {  # section: name of a check, where it has 
     },
     "This machine": {
         "device": hardware.check_device,
+        "compiler": hardware.check_compiler,
         "memory": hardware.check_memory,
     },
     "The official weights": {

@@ -17,6 +17,7 @@ Processors act in the order in which they are written.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -102,6 +103,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.quiet:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        logging.getLogger("gpt2").setLevel(logging.ERROR)
     from decoding import Tokenizer
     from scripts.answer import CandidatesPrinter, JsonPrinter, Request, TablePrinter, TextPrinter, answer
 

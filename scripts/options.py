@@ -34,7 +34,13 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--revision", help="a branch, tag or commit of the model on the Hub")
     model.add_argument("--device", default="cpu", help="cpu (the default), cuda, mps, ...")
     model.add_argument(
-        "--dtype", default="float32", choices=["float32", "bfloat16", "float16", "float64"], help="default: float32"
+        "--dtype",
+        default="float32",
+        choices=["float32", "bfloat16", "float16", "int8", "float64"],
+        help="what the weights are kept in; default: float32",
+    )
+    model.add_argument(
+        "--compile", action="store_true", help="compute in C++ on the CPU, compiled for it by the first run: faster"
     )
 
 
@@ -105,7 +111,9 @@ def _load(options: argparse.Namespace, name: str, revision: str | None) -> GPT2:
 
     from gpt2 import GPT2
 
-    return GPT2.from_pretrained(name, revision=revision, dtype=getattr(torch, options.dtype), device=options.device)
+    dtype = getattr(torch, options.dtype)
+    model = GPT2.from_pretrained(name, revision=revision, dtype=dtype, device=options.device)
+    return model.compiled() if options.compile else model
 
 
 def read_prompt(prompt: str | None, tokenizer: Tokenizer) -> str:

@@ -22,8 +22,8 @@ TYPES = {  # the weights' dtype: what step.cpp calls it, and the type of the cac
     torch.int8: ("int8_t", "Float16"),
 }
 
-# Sums of products may be fused, and nothing else about arithmetic is loosened.
-_OPTIONS = ("-std=c++20", "-O3", "-march=native", "-ffp-contract=fast", "-fopenmp", "-shared", "-fPIC")
+# Nothing about arithmetic is left to the compiler, or a row's logits would depend on the rows beside it.
+_OPTIONS = ("-std=c++20", "-O3", "-march=native", "-ffp-contract=off", "-fopenmp", "-shared", "-fPIC")
 
 _log = logging.getLogger(__name__)
 
@@ -43,16 +43,17 @@ def load_library(dtype: torch.dtype) -> ctypes.CDLL:
         known = ", ".join(map(_name, TYPES))
         raise CompilerError(f"they are for weights of {known}, and these are {_name(dtype)}")
     weight, cached = TYPES[dtype]
-    command = [*_compiler(), *_OPTIONS, f"-DWEIGHT={weight}", f"-DCACHED={cached}"]
+    command = [*find_compiler(), *_OPTIONS, f"-DWEIGHT={weight}", f"-DCACHED={cached}"]
     path = _cache() / f"step-{_name(dtype)}-{_key(command)}.so"
     try:
-        if not path.exists():
-            _compile(command, path, _name(dtype))
+        return ctypes.CDLL(str(path))
+    except OSError:
+        pass  # not there yet, or damaged
+    try:
+        _compile(command, path, _name(dtype))
         return ctypes.CDLL(str(path))
     except OSError as error:
-        raise CompilerError(
-            f"{path} cannot be made or loaded ({error.strerror or error}); it may be deleted"
-        ) from error
+        raise CompilerError(f"{path} cannot be made or loaded: {error.strerror or error}") from error
 
 
 def _compile(command: list[str], path: Path, name: str) -> None:
@@ -72,7 +73,8 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _compiler() -> list[str]:
+def find_compiler() -> list[str]:
+    """The command that compiles C++ here: what CXX names, else the first that is there. Raises CompilerError."""
     asked = os.environ.get("CXX", "").split()
     found = [command for command in (asked, ["g++"], ["c++"], ["clang++"]) if command and shutil.which(command[0])]
     if asked and found[:1] != [asked]:

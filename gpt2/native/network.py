@@ -83,6 +83,7 @@ class NativeNetwork:
         config = model.config
         weights = model.wte.weight.dtype
         self.cache_dtype = torch.float16 if weights == torch.int8 else weights
+        wte = self._matrix(model.wte)  # first, so that its old layout is gone before the others need room
         blocks = [self._block(block) for block in model.h if isinstance(block, Block)]
         self._network = _Network(
             config.n_layer,
@@ -91,7 +92,7 @@ class NativeNetwork:
             config.inner_width,
             config.n_positions,
             config.layer_norm_epsilon,
-            self._matrix(model.wte),
+            wte,
             self._address(model.wpe.weight.to(self.cache_dtype)),
             (_Block * config.n_layer)(*blocks),
         )

@@ -21,7 +21,7 @@
 #include <omp.h>
 #endif
 
-#ifdef __F16C__
+#ifdef __x86_64__
 #include <immintrin.h>
 #endif
 
@@ -102,6 +102,19 @@ inline Floats load(const Float16* from) {
 #endif
 }
 
+// a b + c, rounded once. It is written out, for a compiler that may choose chooses differently from place to place, and a
+// row's logits would depend on how many other rows there are.
+inline Floats fused(Floats a, Floats b, Floats c) {
+#if defined(__AVX512F__)
+    return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__)
+    return _mm256_fmadd_ps(a, b, c);
+#else
+    for (int lane = 0; lane < LANES; lane++) c[lane] = std::fma(a[lane], b[lane], c[lane]);
+    return c;
+#endif
+}
+
 template <class Weight>
 inline void widen(const Weight* from, int64_t n, float* to) {
     int64_t i = 0;
@@ -144,7 +157,7 @@ inline Floats exponential(Floats x) {
     Floats n = (x * 1.44269504f + magic) - magic;
     Floats r = x - n * 0.693359375f + n * 2.12194440e-4f;  // log 2 in two parts, so that r loses no digits
     Floats p = Floats{} + 1.0f / 5040;
-    for (float coefficient : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) p = p * r + coefficient;
+    for (float coefficient : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) p = fused(p, r, Floats{} + coefficient);
     return p * bits_of<Floats>((__builtin_convertvector(n, Ints) + 127) << 23);
 }
 
@@ -233,7 +246,7 @@ inline void products(const float* x, const Weight* w, int64_t apart, int64_t in,
         for (int r = 0; r < rows; r++) inputs[r] = load(x + r * in + i);
         for (int o = 0; o < outs; o++) {
             const Floats weights = load(w + o * apart + i);
-            for (int r = 0; r < rows; r++) lanes[r][o] += inputs[r] * weights;
+            for (int r = 0; r < rows; r++) lanes[r][o] = fused(inputs[r], weights, lanes[r][o]);
         }
     };
     int64_t i = 0;
@@ -393,7 +406,8 @@ inline void attend(const float* q, const Cached* keys, const Cached* values, int
     for (; d + WIDE * LANES <= D; d += WIDE * LANES) {
         Floats sums[WIDE] = {};
         for (s = 0; s < S; s++) {
-            for (int i = 0; i < WIDE; i++) sums[i] += scores[s] * load(values + s * D + d + i * LANES);
+            const Floats score = Floats{} + scores[s];
+            for (int i = 0; i < WIDE; i++) sums[i] = fused(score, load(values + s * D + d + i * LANES), sums[i]);
         }
         for (int i = 0; i < WIDE; i++) store(y + d + i * LANES, sums[i] / total);
     }

@@ -30,6 +30,19 @@ def check_device(machine: Machine) -> Iterator[Finding]:
         yield Finding("graphics", OK, "neither CUDA nor MPS here; the CPU will do")
 
 
+def check_compiler(machine: Machine) -> Iterator[Finding]:
+    if machine.unusable & {"torch", "safetensors"}:
+        return  # said already, and the package gpt2 cannot be imported
+    from gpt2.native import CompilerError, find_compiler
+
+    try:
+        yield Finding("compiler", OK, f"{' '.join(find_compiler())}; use it with --compile")
+    except CompilerError as error:
+        yield Finding(
+            "compiler", NOTE, f"{error}; without one, --compile changes nothing", "install one, or leave --compile out"
+        )
+
+
 def _product(name: str, device: str, what: str) -> Finding:
     """Whether a product of two small matrices comes out right there."""
     import torch

@@ -1,0 +1,30 @@
+"""Where a matrix's numbers lie in memory, which decides how fast a single row is multiplied with it.
+
+PyTorch's product of one row and a float32 matrix wants what belongs to one input side by side, (in, out); that of
+half precisions wants what belongs to one output, (out, in), and is up to ten times as slow the other way round. Strides
+settle this, not shapes: a parameter keeps its shape, its name and its values.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_HEAD = "wte.weight"  # (V, C), which is (out, in)
+_LAYERS = ("c_attn.weight", "c_proj.weight", "c_fc.weight")  # (in, out)
+
+
+def laid_out(name: str, parameter: Tensor) -> Tensor:
+    """The parameter of this name, as its precision likes it on the CPU: float32 moves the head, 16 bits all else."""
+    if parameter.device.type != "cpu":
+        return parameter
+    if parameter.dtype == torch.float32 and name == _HEAD:
+        return transposed_in_memory(parameter)
+    if parameter.dtype in (torch.bfloat16, torch.float16) and name.endswith(_LAYERS):
+        return transposed_in_memory(parameter)
+    return parameter
+
+
+def transposed_in_memory(matrix: Tensor) -> Tensor:
+    """The same matrix, whose columns lie side by side instead of its rows."""
+    return matrix.t().contiguous().t()
