@@ -261,8 +261,8 @@ class GPT2(nn.Module):
         model.source = self.source
         return model.train(self.training)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """As of any module. Matrices that are laid out for speed are copied, because safetensors refuses to save them."""
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """As of any module. Matrices laid out for speed are copied, because safetensors does not save such tensors."""
         state: dict[str, Any] = super().state_dict(*args, **kwargs)
         for name, tensor in state.items():
             state[name] = tensor.contiguous()

@@ -109,6 +109,7 @@ class NativeNetwork:
         R, T = ids.shape
         C, I = self._config.n_embd, self._config.inner_width
         ids, lengths = ids.contiguous(), lengths.contiguous()
+        assert int(lengths.max()) + T <= cache.shape[4], "C++ would write behind the end of the cache"
         seen = {layer: torch.empty(R, T, C) for layer in layers}
         unseen = torch.empty(2, R, T, C)  # where the others take turns
         stream = [seen.get(layer, unseen[layer % 2]).data_ptr() for layer in range(self._config.n_layer + 1)]
@@ -132,7 +133,7 @@ class NativeNetwork:
 
     def head(self, x: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., V), float32."""
-        rows = x.float().reshape(-1, x.shape[-1])  # (N, C)
+        rows = x.float().reshape(-1, x.shape[-1]).contiguous()  # (N, C)
         logits = torch.empty(len(rows), self._config.n_vocab)
         self._library.head(
             ctypes.byref(self._network),

@@ -88,6 +88,14 @@ def test_hidden_states_of_any_layers(layers: list[int]) -> None:
         torch.testing.assert_close(compiled.extend_hidden(rows, keep=2, layers=layers), expected, rtol=0, atol=1e-5)
 
 
+def test_hidden_states_that_lie_scattered_have_the_same_logits() -> None:
+    session = small_model().compiled().open()
+    hidden = session.extend_hidden(ids(3, 5), keep=5)[:, :, 0]  # (R, T, C)
+    expected = session.head(hidden)
+    for part, logits in ((hidden[:, -1], expected[:, -1]), (hidden.transpose(0, 1), expected.transpose(0, 1))):
+        assert torch.equal(session.head(part), logits)
+
+
 def mutated(monkeypatch: pytest.MonkeyPatch, folder: Path, right: str, wrong: str) -> GPT2:
     """A compiled model of a source in which one thing is wrong."""
     source = build.SOURCE.read_text(encoding="utf-8")
