@@ -13,6 +13,7 @@ import torch
 
 from decoding import Tokenizer
 from gpt2 import GPT2
+from gpt2.native import CompilerError, find_compiler
 
 # No test may reach the Hub: an address on this machine where nobody answers, unless a test names a stand-in.
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
@@ -27,7 +28,7 @@ EXTRAS = {  # marker, and extra of that name -> the packages that its tests impo
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Some tests need an extra. Without it they are skipped with the reason, but in CI they fail."""
+    """Some tests need an extra, or a C++ compiler. Without it they are skipped with the reason, but in CI they fail."""
     if os.environ.get("CI"):
         return
     for extra, packages in EXTRAS.items():
@@ -36,6 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if missing and item.get_closest_marker(extra):
                 item.add_marker(skip)
+    try:
+        find_compiler()
+    except CompilerError as error:
+        for item in items:
+            if item.get_closest_marker("compiler"):
+                item.add_marker(pytest.mark.skip(reason=str(error)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

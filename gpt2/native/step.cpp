@@ -14,7 +14,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 #include <vector>
 
 #ifdef _OPENMP
@@ -113,16 +112,6 @@ inline Floats fused(Floats a, Floats b, Floats c) {
     for (int lane = 0; lane < LANES; lane++) c[lane] = std::fma(a[lane], b[lane], c[lane]);
     return c;
 #endif
-}
-
-template <class Weight>
-inline void widen(const Weight* from, int64_t n, float* to) {
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        Floats x = load(from + i);
-        std::memcpy(to + i, &x, sizeof(x));
-    }
-    for (; i < n; i++) to[i] = widen(from[i]);
 }
 
 inline void store(float* to, Floats x) { std::memcpy(to, &x, sizeof(x)); }
@@ -229,11 +218,6 @@ struct Matrix {
     int64_t in, out;
 };
 
-// How many numbers of y are made at once, from as many rows of the weight, by how many rows of x: the sums, and a weight
-// for each, have to find room in the 16 registers of AVX2.
-constexpr int ROWS = 3;
-constexpr int OUTS = 4;
-constexpr int OUTS_OF_ONE_ROW = 8;
 constexpr int AHEAD = 1024;  // bytes: what a stream of weights will need next is asked for in time
 
 // sums[r][o] = x[r] . w[o]: x (rows, in); the weights w[o] (in,) lie `apart` from each other
@@ -242,11 +226,11 @@ inline void products(const float* x, const Weight* w, int64_t apart, int64_t in,
     constexpr int LINE = 64 / sizeof(Weight);  // the weights that reach the processor together
     Floats lanes[rows][outs] = {};
     auto add = [&](int64_t i) {
-        Floats inputs[rows];
-        for (int r = 0; r < rows; r++) inputs[r] = load(x + r * in + i);
-        for (int o = 0; o < outs; o++) {
-            const Floats weights = load(w + o * apart + i);
-            for (int r = 0; r < rows; r++) lanes[r][o] = fused(inputs[r], weights, lanes[r][o]);
+        Floats weights[outs];
+        for (int o = 0; o < outs; o++) weights[o] = load(w + o * apart + i);
+        for (int r = 0; r < rows; r++) {
+            const Floats input = load(x + r * in + i);
+            for (int o = 0; o < outs; o++) lanes[r][o] = fused(input, weights[o], lanes[r][o]);
         }
     };
     int64_t i = 0;
@@ -263,26 +247,25 @@ inline void products(const float* x, const Weight* w, int64_t apart, int64_t in,
     }
 }
 
-// Some columns of y = x w + b: the number i, of `outs`, is column first + i * step, and its weights are w[i * apart].
+// Some columns of y = x w + b: the number i, of `outs`, is column first + i * step, and its weights are w[i * step * in].
 template <int outs, class Weight, class Use>
 struct Columns {
     const Matrix& matrix;
     const Weight* w;
-    int64_t apart, first, step;
+    int64_t first, step;
     Use use;  // use(n, o, y) gets each number
 
-    void times(const float* x, int64_t N) const {
-        for (int64_t n = 0; n < N; n += ROWS) {  // from the second time on, the weights are in the first cache
-            if (N - n >= 3) times<3>(x, n);
-            if (N - n == 2) times<2>(x, n);
-            if (N - n == 1) times<1>(x, n);
-        }
+    // For rows n, n + 1, ... of x, `most` of them at once.
+    template <int most>
+    void times(const float* x, int64_t n, int64_t N) const {
+        for (; n + most <= N; n += most) all_at_once<most>(x, n);
+        if constexpr (most > 1) times<most - 1>(x, n, N);
     }
 
     template <int rows>
-    void times(const float* x, int64_t n) const {
+    void all_at_once(const float* x, int64_t n) const {
         float sums[rows][outs];
-        products(x + n * matrix.in, w, apart, matrix.in, sums);
+        products(x + n * matrix.in, w, step * matrix.in, matrix.in, sums);
         for (int r = 0; r < rows; r++) {
             for (int i = 0; i < outs; i++) {
                 const int64_t o = first + i * step;
@@ -295,23 +278,17 @@ struct Columns {
     }
 };
 
-// A share of the columns, `outs` of them at once. Their weights come from as many streams of memory, far
-// apart and each in order: short streams, one row after the other at the same place, leave half of the bandwidth unused.
-template <int outs, class Weight, class Use>
+// A share of the columns, `outs` of them at once. Their weights come from as many streams of memory, far apart and each
+// in order: short streams, one row after the other at the same place, leave half of the bandwidth unused. Where there are
+// more than `rows` rows of x, those after the first find the weights in the processor's first cache.
+template <int rows, int outs, class Weight, class Use>
 inline void columns(const Matrix& matrix, const float* x, int64_t N, Share mine, Use use) {
-    const int64_t in = matrix.in, step = (mine.end - mine.begin) / outs;
+    const int64_t step = (mine.end - mine.begin) / outs;
     const Weight* w = static_cast<const Weight*>(matrix.weight);
-    const bool widen_first = !std::is_same_v<Weight, float> && N > ROWS;  // once for all rows of x
-    std::vector<float> wide(widen_first ? outs * in : 0);
     for (int64_t first = mine.begin; first < mine.begin + step; first++) {
-        if (widen_first) {
-            for (int o = 0; o < outs; o++) widen(w + (first + o * step) * in, in, wide.data() + o * in);
-            Columns<outs, float, Use>{matrix, wide.data(), in, first, step, use}.times(x, N);
-        } else {
-            Columns<outs, Weight, Use>{matrix, w + first * in, step * in, first, step, use}.times(x, N);
-        }
+        Columns<outs, Weight, Use>{matrix, w + first * matrix.in, first, step, use}.template times<rows>(x, 0, N);
     }
-    if constexpr (outs > 1) columns<1, Weight>(matrix, x, N, {mine.begin + outs * step, mine.end}, use);
+    if constexpr (outs > 1) columns<rows, 1, Weight>(matrix, x, N, {mine.begin + outs * step, mine.end}, use);
 }
 
 // y = x w + b for x (N, in): use(n, o, y) gets each number. The threads of the surrounding parallel region share the
@@ -319,8 +296,11 @@ inline void columns(const Matrix& matrix, const float* x, int64_t N, Share mine,
 template <class Weight, class Use>
 inline void linear(const Matrix& matrix, const float* x, int64_t N, Use use) {
     const Share mine = share(matrix.out);
-    if (N == 1) columns<OUTS_OF_ONE_ROW, Weight>(matrix, x, N, mine, use);
-    if (N > 1) columns<OUTS, Weight>(matrix, x, N, mine, use);
+    // rows times columns at once are 12 sums at most: with what is multiplied they fill the 16 registers of AVX2
+    if (N == 1) columns<1, 8, Weight>(matrix, x, N, mine, use);
+    if (N == 2 || N == 3) columns<3, 4, Weight>(matrix, x, N, mine, use);
+    if (N == 5 || N == 6) columns<6, 2, Weight>(matrix, x, N, mine, use);
+    if (N == 4 || N > 6) columns<4, 3, Weight>(matrix, x, N, mine, use);
 }
 
 // -- the network ------------------------------------------------------------------------------------------------------
@@ -390,10 +370,10 @@ inline void attend(const float* q, const Cached* keys, const Cached* values, int
                    float* y) {
     const float scale = 1 / std::sqrt(float(D));
     int64_t s = 0;
-    for (; s + OUTS <= S; s += OUTS) {
-        float sums[1][OUTS];
+    for (; s + 4 <= S; s += 4) {
+        float sums[1][4];
         products(q, keys + s * D, D, D, sums);
-        for (int o = 0; o < OUTS; o++) scores[s + o] = sums[0][o] * scale;
+        for (int i = 0; i < 4; i++) scores[s + i] = sums[0][i] * scale;
     }
     for (; s < S; s++) {
         float sums[1][1];

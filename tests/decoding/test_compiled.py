@@ -25,6 +25,8 @@ from decoding import (
 )
 from gpt2 import GPT2
 
+pytestmark = pytest.mark.compiler
+
 PROMPTS = ["Once upon a time there was", "The dog", "Lily and Tom went to the park, and there they saw a big red ball"]
 
 

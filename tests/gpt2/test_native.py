@@ -18,6 +18,8 @@ from tests.gpt2.small import SHAPE, ids, small_model
 from tests.gpt2.test_int8 import widened
 from tests.gpt2.test_session import walk
 
+pytestmark = pytest.mark.compiler
+
 V, P = SHAPE["n_vocab"], SHAPE["n_positions"]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.int8]
 # Widths and vocabularies that are no multiples of a register's 8 or 16 numbers, of the 4 or 8 columns that are computed
