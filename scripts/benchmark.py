@@ -1,152 +1,129 @@
 #!/usr/bin/env python3
-"""How fast we decode beside transformers: one run, interleaved, eager mode, on the CPU, at the shape of `gpt2`.
+"""How fast we decode on this machine's CPU, beside other programs and beside what its memory allows.
 
-    python3 scripts/in_venv.py --extra parity scripts/benchmark.py
-    python3 scripts/in_venv.py --extra parity scripts/benchmark.py --beams 5 --batch 1 --dtype float32
+    python3 scripts/in_venv.py scripts/benchmark.py
+    python3 scripts/in_venv.py --extra benchmark scripts/benchmark.py --peers
+    python3 scripts/in_venv.py scripts/benchmark.py --only eager-float32 compiled --rounds 3
 
-A GPT-2 of 124M random weights is saved once and loaded by both. For each precision and batch the ids of both are
-compared (in 16 bits, rounding decides between logits that are close), then both are timed in turns. Decoding is greedy,
-or with `--beams` beam search: ours by transformers' rules, for the same ids, and ours by its own. Reported: the
-median of ids a second over all rows, lowest and highest in brackets, and the median over the rounds of how many times
-as fast we are. The first row is about loading the file, float32.
+One GPT-2 of random weights, of the shape of `gpt2`, is written to a temporary folder and converted for each engine:
+ours, eager and compiled, with four kinds of weights; with --peers also transformers, CTranslate2 and llama.cpp. Each
+runs in a process of its own, all with the same number of threads. First all of them write greedy ids, which have to be
+those of float32: in 16 and 8 bits rounding may decide between two ids, but only where float32's logits are close. Then
+they are timed in turns, round after round, so that what disturbs the machine disturbs all. Decoding is bound by memory,
+because each id has to read every weight; the limit that follows from the memory's speed stands beside the figures.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import importlib.util
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a clone, from any folder
 
-import torch
-from torch import Tensor
+from scripts.benchmarking.engines import Engine, chosen, missing_packages
+from scripts.command import Parser, UsageError, note, run_command
 
-from decoding import BeamSearch, Greedy, TransformersBeamSearch, generate_ids
-from gpt2 import GPT2, GPT2Config
+NAME = "benchmark.py"
+PICTURES = (".png", ".svg", ".pdf")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="timed rounds of each; default: 5")
-    parser.add_argument("--prompt-ids", type=int, default=32, metavar="N", help="ids of each prompt; default: 32")
-    parser.add_argument("--new-ids", type=int, default=64, metavar="N", help="ids to generate; default: 64")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], metavar="N", help="default: 1 8")
-    parser.add_argument(
-        "--dtype", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16", "float16"]
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(NAME, __doc__)
+    who = parser.add_argument_group("who takes part")
+    who.add_argument("--peers", action="store_true", help="transformers, CTranslate2 and llama.cpp too")
+    who.add_argument(
+        "--only", nargs="+", metavar="NAME", help="these engines: eager, compiled-int8, llama.cpp-f16, ..."
     )
-    parser.add_argument("--beams", type=int, default=1, metavar="N", help="beams; default: 1, which is greedy")
-    options = parser.parse_args()
-    try:
-        import transformers
-    except ImportError:
-        print("benchmark.py: it compares with transformers, which is not installed (extra `parity`)", file=sys.stderr)
-        return 1
-    transformers.utils.logging.disable_progress_bar()
+    what = parser.add_argument_group("what is measured")
+    what.add_argument("--rounds", type=int, metavar="N", help="timed rounds of decoding; default: 5")
+    what.add_argument("--prompt-ids", type=int, metavar="N", help="ids of the prompt; default: 32")
+    what.add_argument("--new-ids", type=int, metavar="N", help="ids behind it; default: 64")
+    what.add_argument("--quick", action="store_true", help="a tiny model, whose figures mean nothing")
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    out.add_argument("--picture", type=Path, metavar="FILE", help="draw them, too: a file that ends in .png, .svg, ...")
+    out.add_argument("--json", type=Path, metavar="FILE", help="write all single measurements")
+    return parser.parse_args(arguments)
 
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}, {torch.get_num_threads()} threads")
-    print(f"{options.prompt_ids} + {options.new_ids} ids, 124M parameters, eager, {options.rounds} rounds")
-    print(f"\n{'':30}{'ours, ids/s':>22}{'transformers, ids/s':>24}{'times':>9}  same ids")
+
+def run(options: argparse.Namespace) -> int:
+    engines, sizes = chosen(options.only, options.peers), _sizes(options)
+    _check_packages(engines, options.picture)
+    _check_files(options.picture, options.json)
+
+    from scripts.benchmarking.measure import Plan, measure
+    from scripts.benchmarking.report import agreements, introduction, tables
+
+    plan = Plan.quick(**sizes) if options.quick else Plan(**sizes)
+    if plan.prompt_ids + plan.new_ids > plan.config.n_positions:
+        both = plan.prompt_ids + plan.new_ids
+        raise UsageError(f"the model has {plan.config.n_positions} positions; prompt and new ids are {both}")
     with tempfile.TemporaryDirectory() as folder:
-        torch.manual_seed(0)
-        config = transformers.GPT2Config(initializer_range=0.05)  # wider than usual, so that few logits are near-ties
-        transformers.GPT2LMHeadModel(config).save_pretrained(folder)
-        print(compare_loading(folder, transformers.GPT2LMHeadModel, options.rounds))
-        for dtype in options.dtype:
-            ours = GPT2.from_pretrained(folder, dtype=getattr(torch, dtype))
-            theirs = transformers.GPT2LMHeadModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
-            for batch in options.batch:
-                prompts = torch.randint(0, GPT2Config().n_vocab, (batch, options.prompt_ids))
-                for name, strategy in strategies(options.beams).items():
-                    name = f"{dtype}, batch {batch}{name}"
-                    print(compare(name, ours, theirs, strategy, prompts, options.new_ids, options.rounds))
+        results = measure(_possible(engines), plan, Path(folder), lambda text: note(NAME, text))
+    blocks = ["\n".join(introduction(results)), "\n".join(agreements(results))]
+    if options.markdown:
+        blocks = [f"```\n{blocks[0]}\n```", blocks[1]]
+    blocks += [table.markdown() if options.markdown else table.text() for table in tables(results)]
+    print("\n\n".join(blocks))
+    if options.json:
+        options.json.write_text(results.to_json() + "\n", encoding="utf-8")
+    if options.picture:
+        from scripts.benchmarking.picture import draw
+
+        draw(results, options.picture)
     return 0
 
 
-def compare_loading(folder: str, their_class: Any, rounds: int) -> str:
-    """Loading the file, from the operating system's cache, in milliseconds."""
-
-    def load_ours() -> None:
-        GPT2.from_pretrained(folder)
-
-    def load_theirs() -> None:
-        their_class.from_pretrained(folder)
-
-    load_ours()
-    load_theirs()  # both have read the file once
-    taken = in_turns(load_ours, load_theirs, rounds)
-    columns = [f"{1000 * statistics.median(t):8.0f} ms ({1000 * min(t):.0f}-{1000 * max(t):.0f})" for t in taken]
-    return f"{'loading':30}{columns[0]:>22}{columns[1]:>24}{times_as_fast(*taken):>9.2f}"
+def _check_packages(engines: Sequence[Engine], picture: Path | None) -> None:
+    """Raise ValueError, in one sentence, where a package is missing."""
+    missing = missing_packages(engines)
+    if picture and importlib.util.find_spec("matplotlib") is None:
+        missing.append("matplotlib")
+    if missing:
+        raise ValueError(
+            f"not installed: {', '.join(missing)}; python3 scripts/in_venv.py --extra benchmark scripts/{NAME} ... "
+            f"installs what is needed"
+        )
 
 
-def strategies(beams: int) -> dict[str, Greedy | BeamSearch | TransformersBeamSearch]:
-    """Ours, by what is added to the name of a row."""
-    if beams == 1:
-        return {"": Greedy()}
-    return {", their rules": TransformersBeamSearch(beams=beams), ", our rules": BeamSearch(beams=beams)}
+def _check_files(*paths: Path | None) -> None:
+    """Raise ValueError now, not after ten minutes, for a file that cannot be written."""
+    for path in paths:
+        if path and not path.parent.is_dir():
+            raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
+    if paths[0] and paths[0].suffix not in PICTURES:
+        raise UsageError(f"{paths[0]} is no name of a picture: it has to end in {', '.join(PICTURES)}")
 
 
-def compare(
-    name: str,
-    ours: GPT2,
-    theirs: Any,
-    strategy: Greedy | BeamSearch | TransformersBeamSearch,
-    prompts: Tensor,
-    new_ids: int,
-    rounds: int,
-) -> str:
-    """One row of the table."""
-    beams = 1 if isinstance(strategy, Greedy) else strategy.beams
+def _possible(engines: Sequence[Engine]) -> list[Engine]:
+    """Those whose kind of weights CTranslate2 can compute with on this processor; the others without more ado."""
+    if all(engine.kind != "ctranslate2" for engine in engines):
+        return list(engines)
+    from scripts.benchmarking.processes import run_module
 
-    def run_ours() -> list[list[int]]:
-        generations = generate_ids(ours, prompts.tolist(), strategy, max_new_tokens=new_ids)
-        return [generation.ids for generation in generations]
-
-    def run_theirs() -> list[list[int]]:
-        with torch.no_grad():
-            ids = theirs.generate(
-                prompts,
-                attention_mask=torch.ones_like(prompts),
-                do_sample=False,
-                num_beams=beams,
-                max_new_tokens=new_ids,
-                min_new_tokens=new_ids,
-                pad_token_id=0,
-            )
-        return ids[:, prompts.shape[1] :].tolist()
-
-    expected, got = run_theirs(), run_ours()  # also warms both up
-    same = sum(row == other for row, other in zip(expected, got, strict=True))
-    taken = in_turns(run_ours, run_theirs, rounds)
-    speeds = [[len(prompts) * new_ids / t for t in one] for one in taken]
-    columns = [f"{statistics.median(s):8.1f} ({min(s):.1f}-{max(s):.1f})" for s in speeds]
-    return f"{name:30}{columns[0]:>22}{columns[1]:>24}{times_as_fast(*taken):>9.2f}  {same} of {len(prompts)} rows"
+    supported = run_module("supported").split()
+    return [engine for engine in engines if engine.kind != "ctranslate2" or engine.weights in supported]
 
 
-def in_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[list[float], list[float]]:
-    """The seconds that each takes, round after round, so that what disturbs the machine disturbs both."""
-    taken: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for run, times in zip((ours, theirs), taken, strict=True):
-            times.append(seconds(run))
-    return taken
+def main(arguments: Sequence[str]) -> int:
+    options = parse(arguments)
+    return run_command(NAME, lambda: run(options))
 
 
-def times_as_fast(ours: list[float], theirs: list[float]) -> float:
-    """The median over the rounds."""
-    return statistics.median(other / mine for mine, other in zip(ours, theirs, strict=True))
-
-
-def seconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
+def _sizes(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options change of the plan. Raises UsageError for a number that cannot be."""
+    sizes = {"rounds": options.rounds, "prompt_ids": options.prompt_ids, "new_ids": options.new_ids}
+    for name, value in sizes.items():
+        least = 2 if name == "new_ids" else 1  # the first id's time is the prompt's
+        if value is not None and value < least:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least {least}; got {value}")
+    return {name: value for name, value in sizes.items() if value is not None}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from decoding import Prefix, Processor, RepetitionPenalty, Temperature, Tokenizer, TopK, TopP
 from gpt2 import GPT2
-from scripts.benchmark import in_turns, times_as_fast
+from scripts.benchmarking.timing import in_turns, times_as_fast
 
 TEXT = (
     "Once upon a time there was a king who had three sons. The youngest of them loved nothing so much as his old grey "

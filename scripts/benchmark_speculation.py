@@ -43,7 +43,7 @@ from decoding import (
     generate_ids,
 )
 from gpt2 import GPT2, GPT2Config
-from scripts.benchmark import seconds
+from scripts.benchmarking.timing import seconds
 
 PROMPTS = {
     "a story": "Once upon a time there was a fox who lived in the woods. One day",

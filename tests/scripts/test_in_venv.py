@@ -77,7 +77,7 @@ def test_extras_that_do_not_exist_are_refused_before_anything_is_installed(tmp_p
         result = run(tmp_path, *arguments)
         assert (result.returncode, result.stdout) == (1, "")
         assert result.stderr.startswith("in_venv.py: there is no extra '")
-        assert result.stderr.endswith("pyproject.toml has: test, parity, notebooks, dev\n")
+        assert result.stderr.endswith("pyproject.toml has: test, parity, notebooks, benchmark, dev\n")
     assert not (tmp_path / ".venv").exists()
 
 

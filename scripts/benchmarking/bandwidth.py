@@ -1,0 +1,38 @@
+"""How fast this machine reads memory, with all threads."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import NamedTuple
+
+import torch
+
+from .timing import seconds
+
+
+class Bandwidth(NamedTuple):
+    bytes_a_second: float
+    how: str  # the way of reading that was the fastest
+
+
+def read_bandwidth(n_bytes: int = 512 << 20, tries: int = 7) -> Bandwidth:
+    """The best of several ways to read a large array once, each tried several times.
+
+    None of them does much arithmetic; which one gets the most out of the memory differs from machine to machine.
+    """
+    numbers = torch.ones(n_bytes // 4)
+    rows, one = numbers.view(-1, 1024), torch.ones(1024)
+    ways = {
+        "sum of float32": lambda: numbers.sum(),
+        "sum of float64": lambda: numbers.view(torch.float64).sum(),
+        "largest float32": lambda: numbers.amax(),
+        "matrix times vector": lambda: rows.mv(one),
+    }
+    fastest = {how: min(seconds(read) for _ in range(tries)) for how, read in ways.items()}
+    how = min(fastest, key=fastest.__getitem__)
+    return Bandwidth(numbers.nbytes / fastest[how], how)
+
+
+if __name__ == "__main__":
+    print(json.dumps(read_bandwidth(int(sys.argv[1]))))

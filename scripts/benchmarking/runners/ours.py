@@ -1,0 +1,82 @@
+"""GPT-2 of this project, eager or compiled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from logging import LogRecord
+from logging.handlers import QueueHandler
+from pathlib import Path
+from queue import SimpleQueue
+
+import torch
+
+from decoding import Greedy, LanguageModel, Session, generate_ids
+from decoding.uncached import Uncached
+from gpt2 import GPT2
+
+from ..timing import seconds
+
+_REPEATS, _SECONDS = 5, 0.2  # how often a call is repeated, and for how long at most
+
+
+class NotCompiledError(RuntimeError):
+    """There is no compiler, or it fails."""
+
+
+def load(folder: Path, kind: str, weights: str, threads: int) -> Ours:
+    model = GPT2.from_pretrained(folder, dtype=getattr(torch, weights))
+    return Ours(model if kind == "eager" else compiled(model))
+
+
+def compiled(model: GPT2) -> GPT2:
+    """The model's compiled twin. Raises NotCompiledError where there would only be a warning, and the model itself."""
+    told = SimpleQueue[LogRecord]()
+    logger, handler = logging.getLogger("gpt2"), QueueHandler(told)
+    logger.addHandler(handler)
+    twin = model.compiled()
+    logger.removeHandler(handler)
+    if twin is model:
+        while not told.empty():
+            reason = told.get().getMessage()
+        raise NotCompiledError(reason)
+    return twin
+
+
+class Ours:
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+
+    def generate(self, prompts: Sequence[Sequence[int]], new_ids: int) -> list[list[int]]:
+        generations = generate_ids(self.model, [list(row) for row in prompts], Greedy(), max_new_tokens=new_ids)
+        return [generation.ids for generation in generations]
+
+    def calls(self, before: int, most: int) -> list[float]:
+        """The seconds of a call with 1, 2, ..., `most` new ids behind `before` others."""
+        session = self.model.open()
+        session.extend(self._ids(before))
+        return [self._call(session, before, n) for n in range(1, most + 1)]
+
+    def contexts(self, lengths: Sequence[int]) -> list[float]:
+        """The seconds of one id behind so many others; lengths increase."""
+        session = self.model.open()
+        session.extend(self._ids(lengths[-1]))
+        return [self._call(session, length, 1) for length in reversed(lengths)][::-1]
+
+    def contexts_naively(self, lengths: Sequence[int]) -> list[float]:
+        """The same of the naive loop, which computes everything anew for each id."""
+        return [seconds(lambda: Uncached(self.model).open().extend(self._ids(length + 1))) for length in lengths]  # noqa: B023
+
+    def _ids(self, n: int) -> torch.Tensor:
+        return torch.randint(self.model.n_vocab, (1, n), generator=torch.Generator().manual_seed(n))
+
+    def _call(self, session: Session, before: int, n: int) -> float:
+        """The fastest of several calls with n ids behind the first `before` ones of a session.
+
+        What disturbs one of them is not its own.
+        """
+        taken: list[float] = []
+        while len(taken) < _REPEATS and sum(taken) < _SECONDS:
+            session.rewind(torch.tensor([before]))
+            taken.append(seconds(lambda: session.extend(self._ids(n), keep=n)))
+        return min(taken)
