@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .model import GPT2, Conv1D
 
-_ROWS = 2048  # of a weight that are widened together, so that no float copy of a whole matrix is ever there
+_ROWS = 256  # of a weight that are widened together: few enough for the processor's cache, and never a whole matrix
 
 
 class Int8Linear(nn.Module):

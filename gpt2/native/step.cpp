@@ -101,8 +101,8 @@ inline Floats load(const Float16* from) {
 #endif
 }
 
-// a b + c, rounded once. It is written out, for a compiler that may choose chooses differently from place to place, and a
-// row's logits would depend on how many other rows there are.
+// a b + c, rounded once. It is written out, because a compiler that may choose chooses differently from place to place,
+// and a row's logits would depend on how many other rows there are.
 inline Floats fused(Floats a, Floats b, Floats c) {
 #if defined(__AVX512F__)
     return _mm512_fmadd_ps(a, b, c);
@@ -140,13 +140,14 @@ inline float sum(Floats x) {
 
 // exp(x) = 2^n exp(r), n the nearest whole number to x / log 2: a shift of the exponent, times a polynomial.
 inline Floats exponential(Floats x) {
-    x = x < -87.0f ? Floats{} - 87.0f : x;  // below, float32 has no normal numbers; softmax never looks above 0,
-    x = x > 88.0f ? Floats{} + 88.0f : x;   // and a sigmoid is at its end
+    // further out float32 has no normal numbers left: softmax's terms are nothing there, and a sigmoid is at its end
+    x = x < -87.0f ? Floats{} - 87.0f : x;
+    x = x > 88.0f ? Floats{} + 88.0f : x;
     const Floats magic = Floats{} + 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
     Floats n = (x * 1.44269504f + magic) - magic;
     Floats r = x - n * 0.693359375f + n * 2.12194440e-4f;  // log 2 in two parts, so that r loses no digits
     Floats p = Floats{} + 1.0f / 5040;
-    for (float coefficient : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) p = fused(p, r, Floats{} + coefficient);
+    for (float next : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) p = fused(p, r, Floats{} + next);
     return p * bits_of<Floats>((__builtin_convertvector(n, Ints) + 127) << 23);
 }
 
@@ -247,7 +248,7 @@ inline void products(const float* x, const Weight* w, int64_t apart, int64_t in,
     }
 }
 
-// Some columns of y = x w + b: the number i, of `outs`, is column first + i * step, and its weights are w[i * step * in].
+// Some columns of y = x w + b. Number i, of `outs`, is column first + i * step, and its weights are w[i * step * in].
 template <int outs, class Weight, class Use>
 struct Columns {
     const Matrix& matrix;
@@ -279,8 +280,8 @@ struct Columns {
 };
 
 // A share of the columns, `outs` of them at once. Their weights come from as many streams of memory, far apart and each
-// in order: short streams, one row after the other at the same place, leave half of the bandwidth unused. Where there are
-// more than `rows` rows of x, those after the first find the weights in the processor's first cache.
+// in order: short streams, one row after the other at the same place, leave half of the bandwidth unused. Where x has
+// more than `rows` rows, those after the first find the weights in the processor's first cache.
 template <int rows, int outs, class Weight, class Use>
 inline void columns(const Matrix& matrix, const float* x, int64_t N, Share mine, Use use) {
     const int64_t step = (mine.end - mine.begin) / outs;
@@ -402,16 +403,16 @@ template <class Weight, class Cached>
 void residual_stream(const Network& model, const Call& call) {
     const int64_t C = model.n_embd, H = model.n_head, D = C / H, I = model.n_inner;
     const int64_t T = call.per_row, N = call.rows * T, slots = call.slots;
-    float* q = call.scratch;           // (N, C)
-    float* mixed = q + N * C;          // (N, C)
-    float* inner = mixed + N * C;      // (N, I)
+    float* q = call.scratch;       // (N, C)
+    float* mixed = q + N * C;      // (N, C)
+    float* inner = mixed + N * C;  // (N, I)
 
     Meeting meeting;
 #pragma omp parallel num_threads(call.threads)
     {
-        std::vector<float> normed(N * C);    // every thread makes its own: that is cheaper than to wait for one
+        std::vector<float> normed(N * C);  // every thread makes its own: that is cheaper than to wait for one
         std::vector<float> scores(slots);
-        const Share ids = share(N), heads = share(N * H), inner_columns = share(I);
+        const Share ids = share(N), heads = share(N * H), mine = share(I);  // columns of the MLP
         for (int64_t n = ids.begin; n < ids.end; n++) {
             float* x = call.stream[0] + n * C;
             const int64_t id = call.ids[n];
@@ -424,8 +425,9 @@ void residual_stream(const Network& model, const Call& call) {
         meeting.wait();
         for (int64_t layer = 0; layer < model.n_layer; layer++) {
             const Block& block = model.h[layer];
-            Cached* keys = static_cast<Cached*>(call.cache) + layer * 2 * call.rows * H * slots * D;  // (rows, H, slots, D)
-            Cached* values = keys + call.rows * H * slots * D;
+            const int64_t size = call.rows * H * slots * D;
+            Cached* keys = static_cast<Cached*>(call.cache) + layer * 2 * size;  // (rows, H, slots, D)
+            Cached* values = keys + size;
             const float* x = call.stream[layer];  // (N, C)
             float* y = call.stream[layer + 1];    // (N, C)
 
@@ -444,7 +446,8 @@ void residual_stream(const Network& model, const Call& call) {
                 const int64_t n = task / H, head = task % H;
                 const int64_t seen = call.lengths[n / T] + n % T + 1;
                 const int64_t begin = (n / T * H + head) * slots * D;
-                attend(q + n * C + head * D, keys + begin, values + begin, seen, D, scores.data(), mixed + n * C + head * D);
+                const int64_t column = n * C + head * D;
+                attend(q + column, keys + begin, values + begin, seen, D, scores.data(), mixed + column);
             }
             meeting.wait();
             linear<Weight>(block.attn_c_proj, mixed, N, [&](int64_t n, int64_t o, float number) {
@@ -455,7 +458,7 @@ void residual_stream(const Network& model, const Call& call) {
             linear<Weight>(block.c_fc, normed.data(), N, [&](int64_t n, int64_t o, float number) {
                 inner[n * I + o] = number;
             });
-            for (int64_t n = 0; n < N; n++) gelu(inner + n * I + inner_columns.begin, inner_columns.end - inner_columns.begin);
+            for (int64_t n = 0; n < N; n++) gelu(inner + n * I + mine.begin, mine.end - mine.begin);
             meeting.wait();
             linear<Weight>(block.mlp_c_proj, inner, N, [&](int64_t n, int64_t o, float number) {
                 y[n * C + o] += number;

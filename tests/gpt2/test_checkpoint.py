@@ -413,7 +413,12 @@ def load_naively(folder):  # the mutant: fresh weights, and beside them all tens
     model.load_state_dict({name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()})
     return model
 
-folder, loader = Path(sys.argv[1]), {"ours": GPT2.from_pretrained, "naive": load_naively}[sys.argv[2]]
+folder, loader = Path(sys.argv[1]), {
+    "ours": GPT2.from_pretrained,
+    "int8": lambda folder: GPT2.from_pretrained(folder, dtype=torch.int8),
+    "compiled": lambda folder: GPT2.from_pretrained(folder).compiled(),
+    "naive": load_naively,
+}[sys.argv[2]]
 before = peak = anonymous()
 done = False
 def watch():
@@ -461,6 +466,20 @@ def test_the_weights_are_held_once(stored: torch.dtype, big: dict[torch.dtype, P
     """At most 1.2 times the weights, counted in the precision that is wanted, float32."""
     assert BYTES > 100e6
     assert peak(big[stored], "ours") <= 1.2 * BYTES
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures /proc/self/status, which only Linux has")
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16])
+def test_weights_of_one_byte_have_no_float_copy_beside_them(stored: torch.dtype, big: dict[torch.dtype, Path]) -> None:
+    """A quarter of float32's bytes, and a few rows that are being rounded."""
+    assert peak(big[stored], "int8") <= 0.35 * BYTES
+
+
+@pytest.mark.compiler
+@pytest.mark.skipif(sys.platform != "linux", reason="measures /proc/self/status, which only Linux has")
+def test_compiling_lays_weights_out_anew_one_after_the_other(big: dict[torch.dtype, Path]) -> None:
+    GPT2(small_config()).eval().compiled()  # the library is there
+    assert peak(big[torch.float32], "compiled") <= 1.2 * BYTES
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures /proc/self/status, which only Linux has")
