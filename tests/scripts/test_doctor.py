@@ -438,6 +438,17 @@ def test_a_product_that_is_wrong_or_fails(monkeypatch: pytest.MonkeyPatch) -> No
     assert wrong.text == "a product of two small matrices comes out wrong"
 
 
+def test_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", sys.executable)
+    found = ask(hardware.check_compiler)["compiler"]
+    assert (found.mark, found.text) == (OK, f"{sys.executable}; use it with --compile")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    found = ask(hardware.check_compiler)["compiler"]
+    assert found.mark == NOTE
+    assert found.text == "CXX names 'no-such-compiler', which is not here; without one, --compile changes nothing"
+    assert list(hardware.check_compiler(Machine(unusable={"torch"}))) == []
+
+
 def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "memory", lambda: int(4e9))
     found = ask(hardware.check_memory)["memory"]

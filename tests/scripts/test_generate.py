@@ -143,10 +143,32 @@ def test_options_without_effect_on_greedy_decoding_are_pointed_out(capsys: pytes
     assert "--strategy sample" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8", "float64"])
 def test_dtype(capsys: pytest.CaptureFixture[str], dtype: str) -> None:
     assert run(PROMPT, "--dtype", dtype, "--max-new-tokens", "4", "--quiet") == 0
     assert capsys.readouterr().out == ", there was a\n"
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int8"])
+def test_compiled_steps(capsys: pytest.CaptureFixture[str], dtype: str) -> None:
+    assert run(PROMPT, "--compile", "--dtype", dtype, "--max-new-tokens", "4", "--quiet") == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (", there was a\n", "")
+
+
+def test_without_a_compiler_it_says_so_and_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert run(PROMPT, "--compile", "--max-new-tokens", "4") == 0
+    captured = capsys.readouterr()
+    assert captured.out.endswith(", there was a\n")
+    assert captured.err.splitlines()[0] == (
+        "generate.py: no compiled steps, the model runs as it is: CXX names 'no-such-compiler', which is not here"
+    )
+    assert run(PROMPT, "--compile", "--max-new-tokens", "4", "--quiet") == 0
+    assert capsys.readouterr().err == ""
 
 
 # -- other output -----------------------------------------------------------------------------------------------------
