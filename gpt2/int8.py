@@ -67,4 +67,4 @@ def quantize(model: GPT2) -> GPT2:
             if isinstance(layer, Conv1D):
                 setattr(module, name, Int8Linear(layer.weight.t(), layer.bias))
     model.wte = Int8Embedding(model.wte.weight)
-    return model.float()
+    return model.float().train(model.training)  # new modules begin in train mode

@@ -1,8 +1,8 @@
 """Where a matrix's numbers lie in memory, which decides how fast a single row is multiplied with it.
 
 PyTorch's product of one row and a float32 matrix wants what belongs to one input side by side, (in, out); that of
-half precisions wants what belongs to one output, (out, in), and is up to ten times as slow the other way round. Strides
-settle this, not shapes: a parameter keeps its shape, its name and its values.
+half precisions wants what belongs to one output, (out, in), and was up to twelve times as slow the other way round.
+Strides settle this, not shapes: a parameter keeps its shape, its name and its values.
 """
 
 from __future__ import annotations

@@ -231,10 +231,11 @@ class GPT2(nn.Module):
     def compiled(self) -> GPT2:
         """The same model with the same parameters, whose sessions compute in C++: native/step.cpp, for the CPU.
 
-        Several times as fast where memory decides, which is wherever few ids are new. The first call on a machine
-        compiles for some seconds, says so (`logging`), and keeps the result on the disk. Weights may be float32,
-        bfloat16, float16 or int8; all arithmetic is float32, and so are the logits. Matrices are laid out anew in
-        memory, once, for this model as for its twin. Parameters that are changed later may go unnoticed.
+        Faster where memory decides, which is wherever few ids are new. The first call on a machine compiles for some
+        seconds, says so (`logging`), and keeps the result on the disk. Weights may be float32, bfloat16, float16 or
+        int8; all arithmetic is float32, and so are the logits. Matrices are laid out anew in memory, once, for this
+        model as for its twin, whose eager passes may become slower in float32. Where parameters are changed, or this
+        model is moved, the twin's logits mean nothing: compile it again.
 
         Where it cannot be had (another device, float64, no compiler), says why, and returns this model as it is.
         """
@@ -243,12 +244,11 @@ class GPT2(nn.Module):
         try:
             if self.device.type != "cpu":
                 raise CompilerError(f"they are for the CPU, and the model is on {self.device}")
-            library = load_library(self.wte.weight.dtype)
+            model = self._twin(self.config.n_layer)
+            model.native = NativeNetwork(model, load_library(self.wte.weight.dtype))
         except CompilerError as error:
             _log.warning("no compiled steps, the model runs as it is: %s", error)
             return self
-        model = self._twin(self.config.n_layer)
-        model.native = NativeNetwork(model, library)
         return model
 
     def _twin(self, layers: int) -> GPT2:
@@ -261,24 +261,36 @@ class GPT2(nn.Module):
         model.source = self.source
         return model.train(self.training)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+    def state_dict(  # type: ignore[override]
+        self, *args: Any, prefix: str = "", keep_vars: bool = False, **kwargs: Any
+    ) -> dict[str, Any]:
         """As of any module. Matrices laid out for speed are copied, because safetensors does not save such tensors."""
-        state: dict[str, Any] = super().state_dict(*args, **kwargs)
-        for name, tensor in state.items():
-            state[name] = tensor.contiguous()
+        state: dict[str, Any] = super().state_dict(*args, prefix=prefix, keep_vars=keep_vars, **kwargs)
+        for name, value in state.items():
+            if isinstance(value, Tensor) and name.startswith(prefix) and not keep_vars:
+                state[name] = value.contiguous()
         return state
 
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        if self.native is not None:
+            raise ValueError("a compiled model keeps its weights; load others into the model itself, then compile it")
+        return super().load_state_dict(*args, **kwargs)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GPT2:
-        if self.native is not None:  # .to(), .half(), .cuda() and their like
+        if self.native is None:
+            return super()._apply(fn, recurse)
+        present = self.ln_f.weight.data
+        changed = fn(present)  # .to(), .half(), .cuda() and their like
+        if (changed.dtype, changed.device) != (present.dtype, present.device):
             raise ValueError("a compiled model stays what and where it is; convert or move it first, then compile it")
-        return super()._apply(fn, recurse)
+        return self
 
     def open(self) -> Session:
         """An empty session: the key/value cache of a running generation. See `Session`.
 
         Raises ValueError in train mode, in which dropout would make every generation another one.
         """
-        if self.training:
+        if any(module.training for module in self.modules()):  # a twin may share only some of them
             raise ValueError("this model is in train mode, so dropout would disturb what it writes; call .eval() first")
         return Session(self) if self.native is None else CompiledSession(self, self.native)
 
@@ -299,7 +311,8 @@ class GPT2(nn.Module):
                            its own), or "owner/name" on the Hugging Face Hub
         revision           a branch, tag or commit on the Hub; without it published models are pinned to a commit
         dtype              what the weights are converted to: float64, float32, bfloat16, float16, or int8, which is
-                           for the weights only; see int8.py
+                           for the weights only (int8.py). A model that is converted later keeps its layout in memory,
+                           which may be slow in another dtype (layout.py)
         device             where they go
         local_files_only   use what is in the cache and ask the Hub for nothing
 

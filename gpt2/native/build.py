@@ -44,11 +44,14 @@ def load_library(dtype: torch.dtype) -> ctypes.CDLL:
         raise CompilerError(f"they are for weights of {known}, and these are {_name(dtype)}")
     weight, cached = TYPES[dtype]
     command = [*find_compiler(), *_OPTIONS, f"-DWEIGHT={weight}", f"-DCACHED={cached}"]
-    path = _cache() / f"step-{_name(dtype)}-{_key(command)}.so"
+    try:
+        path = _cache() / f"step-{_name(dtype)}-{_key(command)}.so"
+    except (OSError, RuntimeError) as error:  # a compiler that does not start, a user without a home
+        raise CompilerError(str(error)) from error
     try:
         return ctypes.CDLL(str(path))
     except OSError:
-        pass  # not there yet, or damaged
+        pass  # not there yet, or no library
     try:
         _compile(command, path, _name(dtype))
         return ctypes.CDLL(str(path))
@@ -66,6 +69,8 @@ def _compile(command: list[str], path: Path, name: str) -> None:
             lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             said = next((line for line in lines if "error" in line), lines[-1])
             raise CompilerError(f"{command[0]} could not compile {SOURCE.name}: {said}")
+        with made.open("rb") as written:
+            os.fsync(written.fileno())  # half a library under the name would end every later process
         made.replace(path)
 
 

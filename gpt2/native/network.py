@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Collection
+from typing import NoReturn
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..int8 import Int8Embedding, Int8Linear
-from ..model import GPT2, Block, Conv1D
+from ..model import GPT2, Block, Conv1D, Embedding
+from .build import CompilerError
 
 # Under the names and in the order of step.cpp.
 
@@ -72,7 +74,8 @@ class NativeNetwork:
     """A model's parameters, laid out as step.cpp reads them, and the two things that it computes.
 
     Matrices stay the model's own: where they do not lie as (out, in) in memory they are moved so, in place, and keep
-    their shapes. The small rest is copied, in float32, so that a parameter that is changed later may go unnoticed.
+    their shapes. The small rest is copied where it is not float32: after a change of parameters old and new would mix.
+    Raises CompilerError for layers that step.cpp does not know.
     """
 
     def __init__(self, model: GPT2, library: ctypes.CDLL) -> None:
@@ -81,10 +84,10 @@ class NativeNetwork:
         self._library = library
 
         config = model.config
-        weights = model.wte.weight.dtype
-        self.cache_dtype = torch.float16 if weights == torch.int8 else weights
+        self._dtype = model.wte.weight.dtype
+        self.cache_dtype = torch.float16 if self._dtype == torch.int8 else self._dtype
         wte = self._matrix(model.wte)  # first, so that its old layout is gone before the others need room
-        blocks = [self._block(block) for block in model.h if isinstance(block, Block)]
+        blocks = [self._block(block) for block in model.h]
         self._network = _Network(
             config.n_layer,
             config.n_head,
@@ -109,11 +112,15 @@ class NativeNetwork:
         R, T = ids.shape
         C, I = self._config.n_embd, self._config.inner_width
         ids, lengths = ids.contiguous(), lengths.contiguous()
-        assert int(lengths.max()) + T <= cache.shape[4], "C++ would write behind the end of the cache"
+        if cache.device.type != "cpu":
+            raise ValueError("this model has been moved since it was compiled; move it first, then compile it")
+        if int(lengths.max()) + T > cache.shape[4]:  # C++ would write behind its end
+            raise ValueError(f"the cache has {cache.shape[4]} slots; a row would come to {int(lengths.max()) + T} ids")
+        threads = torch.get_num_threads()
         seen = {layer: torch.empty(R, T, C) for layer in layers}
         unseen = torch.empty(2, R, T, C)  # where the others take turns
         stream = [seen.get(layer, unseen[layer % 2]).data_ptr() for layer in range(self._config.n_layer + 1)]
-        scratch = torch.empty(R * T * (2 * C + I))
+        scratch = torch.empty(R * T * (2 * C + I) + threads * (R * T * C + cache.shape[4]))
         call = _Call(
             R,
             T,
@@ -123,7 +130,7 @@ class NativeNetwork:
             cache.data_ptr(),
             (ctypes.c_void_p * len(stream))(*stream),
             scratch.data_ptr(),
-            torch.get_num_threads(),
+            threads,
         )
         self._library.residual_stream(ctypes.byref(self._network), ctypes.byref(call))
         return seen
@@ -133,7 +140,7 @@ class NativeNetwork:
 
     def head(self, x: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., V), float32."""
-        rows = x.float().reshape(-1, x.shape[-1]).contiguous()  # (N, C)
+        rows = x.float().cpu().reshape(-1, x.shape[-1]).contiguous()  # (N, C)
         logits = torch.empty(len(rows), self._config.n_vocab)
         self._library.head(
             ctypes.byref(self._network),
@@ -142,9 +149,14 @@ class NativeNetwork:
             ctypes.c_void_p(logits.data_ptr()),
             torch.get_num_threads(),
         )
-        return logits.view(*x.shape[:-1], -1)
+        return logits.view(*x.shape[:-1], self._config.n_vocab)
 
-    def _block(self, block: Block) -> _Block:
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a compiled model cannot be copied or pickled; copy the model itself, then compile it")
+
+    def _block(self, block: nn.Module) -> _Block:
+        if type(block) is not Block:
+            raise CompilerError(f"they know GPT-2's own layers, and one of these is a {type(block).__name__}")
         return _Block(
             self._norm(block.ln_1),
             self._matrix(block.attn.c_attn),
@@ -158,7 +170,11 @@ class NativeNetwork:
         return _Norm(self._address(norm.weight.float()), self._address(norm.bias.float()))
 
     def _matrix(self, layer: nn.Module) -> _Matrix:
-        scale = self._address(layer.scale) if isinstance(layer, (Int8Linear, Int8Embedding)) else None
+        if type(layer) not in (Conv1D, Embedding, Int8Linear, Int8Embedding):
+            raise CompilerError(f"they know GPT-2's own layers, and one of these is a {type(layer).__name__}")
+        if layer.weight.dtype != self._dtype or layer.weight.device.type != "cpu":
+            raise CompilerError("they need all matrices in one precision, on the CPU")
+        scale = self._address(layer.scale.float()) if isinstance(layer, Int8Linear) else None
         bias = getattr(layer, "bias", None)
         if isinstance(layer, Conv1D):
             layer.weight.data = layer.weight.t().contiguous().t()

@@ -14,7 +14,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -26,7 +25,7 @@
 
 namespace {
 
-// -- eight numbers at a time ------------------------------------------------------------------------------------------
+// -- eight numbers at a time, or 16 ----------------------------------------------------------------------------------
 
 #ifdef __AVX512F__
 constexpr int LANES = 16;
@@ -333,7 +332,7 @@ struct Call {
     void* cache;             // (n_layer, 2, rows, H, slots, D)
     float* const* stream;    // n_layer + 1 times (N, C), filled here: what residual_stream of model.py gives; of those
                              // that nobody wants to see, every second one may lie in the same place
-    float* scratch;          // (N, 2C + I)
+    float* scratch;          // (N, 2C + I), and for each thread (N, C) and (slots,)
     int threads;
 };
 
@@ -410,8 +409,9 @@ void residual_stream(const Network& model, const Call& call) {
     Meeting meeting;
 #pragma omp parallel num_threads(call.threads)
     {
-        std::vector<float> normed(N * C);  // every thread makes its own: that is cheaper than to wait for one
-        std::vector<float> scores(slots);
+        // every thread normalises for itself, (N, C): that is cheaper than to wait for one
+        float* normed = inner + N * I + this_thread() * (N * C + slots);
+        float* scores = normed + N * C;  // (slots,)
         const Share ids = share(N), heads = share(N * H), mine = share(I);  // columns of the MLP
         for (int64_t n = ids.begin; n < ids.end; n++) {
             float* x = call.stream[0] + n * C;
@@ -431,8 +431,8 @@ void residual_stream(const Network& model, const Call& call) {
             const float* x = call.stream[layer];  // (N, C)
             float* y = call.stream[layer + 1];    // (N, C)
 
-            layer_norm(block.ln_1, x, N, C, model.epsilon, normed.data());
-            linear<Weight>(block.c_attn, normed.data(), N, [&](int64_t n, int64_t o, float number) {
+            layer_norm(block.ln_1, x, N, C, model.epsilon, normed);
+            linear<Weight>(block.c_attn, normed, N, [&](int64_t n, int64_t o, float number) {
                 if (o < C) {
                     q[n * C + o] = number;
                     return;
@@ -447,15 +447,15 @@ void residual_stream(const Network& model, const Call& call) {
                 const int64_t seen = call.lengths[n / T] + n % T + 1;
                 const int64_t begin = (n / T * H + head) * slots * D;
                 const int64_t column = n * C + head * D;
-                attend(q + column, keys + begin, values + begin, seen, D, scores.data(), mixed + column);
+                attend(q + column, keys + begin, values + begin, seen, D, scores, mixed + column);
             }
             meeting.wait();
             linear<Weight>(block.attn_c_proj, mixed, N, [&](int64_t n, int64_t o, float number) {
                 y[n * C + o] = x[n * C + o] + number;
             });
             meeting.wait();
-            layer_norm(block.ln_2, y, N, C, model.epsilon, normed.data());
-            linear<Weight>(block.c_fc, normed.data(), N, [&](int64_t n, int64_t o, float number) {
+            layer_norm(block.ln_2, y, N, C, model.epsilon, normed);
+            linear<Weight>(block.c_fc, normed, N, [&](int64_t n, int64_t o, float number) {
                 inner[n * I + o] = number;
             });
             for (int64_t n = 0; n < N; n++) gelu(inner + n * I + mine.begin, mine.end - mine.begin);
@@ -473,10 +473,10 @@ void residual_stream(const Network& model, const Call& call) {
 // What Python calls. WEIGHT and CACHED are given on the compiler's command line: a library for each type of weights.
 extern "C" {
 
-void residual_stream(const Network* model, const Call* call) { residual_stream<WEIGHT, CACHED>(*model, *call); }
+void residual_stream(const Network* model, const Call* call) noexcept { residual_stream<WEIGHT, CACHED>(*model, *call); }
 
 // x (N, C) -> logits (N, V)
-void head(const Network* model, const float* x, int64_t N, float* logits, int threads) {
+void head(const Network* model, const float* x, int64_t N, float* logits, int threads) noexcept {
     const Matrix& wte = model->wte;
 #pragma omp parallel num_threads(threads)
     linear<WEIGHT>(wte, x, N, [&](int64_t n, int64_t o, float number) { logits[n * wte.out + o] = number; });

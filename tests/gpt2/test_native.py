@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpt2 import GPT2
 from gpt2.int8 import quantize
@@ -202,8 +203,46 @@ def test_it_cannot_be_converted_or_moved() -> None:  # law 13
     for change in (compiled.half, compiled.double, lambda: compiled.to(torch.bfloat16)):
         with pytest.raises(ValueError, match="convert or move it first, then compile it"):
             change()
+    assert compiled.to("cpu") is compiled.float() is compiled  # which change nothing
+    with pytest.raises(ValueError, match="load others into the model itself"):
+        compiled.load_state_dict(small_model(seed=1).state_dict())
+    with pytest.raises(TypeError, match="copy the model itself, then compile it"):
+        copy.deepcopy(compiled)
     with pytest.raises(ValueError, match="train mode"):
         compiled.train().open()
+
+
+def test_a_model_that_is_moved_or_trained_behind_its_twins_back() -> None:  # law 13
+    model = small_model()
+    compiled = model.compiled()
+    compiled.train()
+    with pytest.raises(ValueError, match="train mode"):
+        model.open()
+    compiled.eval()
+    model.to("meta")
+    with pytest.raises(ValueError, match="has been moved since it was compiled"):
+        compiled.open().extend(ids(1, 3))
+
+
+def test_what_is_not_gpt2s_own_stays_eager(notes: pytest.LogCaptureFixture) -> None:
+    class Wrapped(nn.Module):
+        def __init__(self, block: nn.Module) -> None:
+            super().__init__()
+            self.block = block
+
+    wrapped, mixed = small_model(), small_model()
+    wrapped.h[1] = Wrapped(wrapped.h[1])
+    mixed.h.half()
+    for model, sentence in ((wrapped, "one of these is a Wrapped"), (mixed, "all matrices in one precision")):
+        assert model.compiled() is model
+        assert sentence in notes.records[-1].getMessage()
+
+
+def test_scales_of_another_precision_are_widened() -> None:
+    model = quantize(small_model())
+    expected = all_logits(model.compiled(), ids(1, 5))
+    got = all_logits(quantize(small_model()).half().compiled(), ids(1, 5))
+    torch.testing.assert_close(got, expected, rtol=0, atol=0.1)
 
 
 # --- making it ---
