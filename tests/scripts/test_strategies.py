@@ -130,7 +130,7 @@ def test_a_draft_is_loaded_by_name_and_prints_as_its_name(storybook: GPT2, token
 
 def test_drafts_of_one_name_are_one_model(tokenizer: Tokenizer) -> None:
     """Two strategies that compare.py holds against each other do not need two copies."""
-    load = second_model(argparse.Namespace(dtype="float32", device="cpu"))
+    load = second_model(argparse.Namespace(dtype="float32", device="cpu", compile=False))
     drafts: list[object] = []
     for rule in ("token", "block"):
         strategy = read_strategy(f"sample --draft storybook --verify {rule}").build(tokenizer, load)
