@@ -226,7 +226,9 @@ class GPT2(nn.Module):
                 f"an early exit lies behind 1 to {self.config.n_layer} of this model's layers; got {layers!r}"
             )
         model = self._twin(int(layers))
-        return model if self.native is None else model.compiled()
+        if self.native is not None:
+            model.native = type(self.native)(model, self.native.library)
+        return model
 
     def compiled(self) -> GPT2:
         """The same model with the same parameters, whose sessions compute in C++: native/step.cpp, for the CPU.

@@ -12,7 +12,6 @@ leave the same logits. Reported: the median over the rounds of the mean time a s
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from decoding import Prefix, Processor, RepetitionPenalty, Temperature, Tokenizer, TopK, TopP
 from gpt2 import GPT2
-from scripts.benchmarking.timing import in_turns, times_as_fast
+from scripts.benchmarking.timing import Spread, in_turns, times_as_fast
 
 TEXT = (
     "Once upon a time there was a king who had three sons. The youngest of them loved nothing so much as his old grey "
@@ -86,7 +85,7 @@ def compare(name: str, chain: Sequence[Processor], logits: Tensor, ids: Sequence
         if not torch.equal(mine, other):
             raise ValueError(f"{chain} of transformers leaves other logits: nothing to compare")
     taken = in_turns(lambda: deque(ours(), maxlen=0), lambda: deque(others(), maxlen=0), rounds)  # none is kept
-    columns = [column([1000 * seconds / len(ids) for seconds in one]) for one in taken]
+    columns = [Spread.of([1000 * seconds / len(ids) for seconds in one]).text(2) for one in taken]
     written = ", ".join(map(repr, chain)).replace("RepetitionPenalty", "Penalty")
     return f"{name:10}{written:38}{columns[0]:>20}{columns[1]:>20}{times_as_fast(*taken):>7.2f}"
 
@@ -114,10 +113,6 @@ def theirs(chain: Sequence[Processor]) -> Any:
         TopP: lambda one: TopPLogitsWarper(one.p),
     }
     return LogitsProcessorList([makers[type(processor)](processor) for processor in chain])
-
-
-def column(milliseconds: Sequence[float]) -> str:
-    return f"{statistics.median(milliseconds):.2f} ({min(milliseconds):.2f}-{max(milliseconds):.2f})"
 
 
 if __name__ == "__main__":

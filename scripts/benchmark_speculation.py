@@ -43,7 +43,7 @@ from decoding import (
     generate_ids,
 )
 from gpt2 import GPT2, GPT2Config
-from scripts.benchmarking.timing import seconds
+from scripts.benchmarking.timing import Spread, seconds
 
 PROMPTS = {
     "a story": "Once upon a time there was a fox who lived in the woods. One day",
@@ -171,9 +171,9 @@ def cost_of_a_call(model: GPT2, rounds: int, before: int = 64, most: int = 9) ->
             session.rewind(torch.tensor([before]))
     lines = []
     for n, times in taken.items():
-        ms = [1000 * one for one in times[1:]]
+        ms = Spread.of([1000 * one for one in times[1:]])
         ratio = statistics.median(one / single for one, single in zip(times[1:], taken[1][1:], strict=True))
-        lines.append(f"{n:3} {statistics.median(ms):8.1f} ({min(ms):.1f}-{max(ms):.1f}) {ratio:10.2f}")
+        lines.append(f"{n:3} {ms.median:8.1f} ({ms.lowest:.1f}-{ms.highest:.1f}) {ratio:10.2f}")
     return lines
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..int8 import Int8Embedding, Int8Linear
+from ..layout import transposed_in_memory
 from ..model import GPT2, Block, Conv1D, Embedding
 from .build import CompilerError
 
@@ -79,11 +80,9 @@ class NativeNetwork:
     """
 
     def __init__(self, model: GPT2, library: ctypes.CDLL) -> None:
-        self._config = model.config
+        self.library = library
         self._kept: list[Tensor] = []  # what the structures point at
-        self._library = library
-
-        config = model.config
+        self._config = config = model.config
         self._dtype = model.wte.weight.dtype
         self.cache_dtype = torch.float16 if self._dtype == torch.int8 else self._dtype
         wte = self._matrix(model.wte)  # first, so that its old layout is gone before the others need room
@@ -132,7 +131,7 @@ class NativeNetwork:
             scratch.data_ptr(),
             threads,
         )
-        self._library.residual_stream(ctypes.byref(self._network), ctypes.byref(call))
+        self.library.residual_stream(ctypes.byref(self._network), ctypes.byref(call))
         return seen
 
     def ln_f(self, x: Tensor) -> Tensor:
@@ -142,7 +141,7 @@ class NativeNetwork:
         """Hidden states (..., C) -> logits (..., V), float32."""
         rows = x.float().cpu().reshape(-1, x.shape[-1]).contiguous()  # (N, C)
         logits = torch.empty(len(rows), self._config.n_vocab)
-        self._library.head(
+        self.library.head(
             ctypes.byref(self._network),
             ctypes.c_void_p(rows.data_ptr()),
             ctypes.c_int64(len(rows)),
@@ -177,7 +176,7 @@ class NativeNetwork:
         scale = self._address(layer.scale.float()) if isinstance(layer, Int8Linear) else None
         bias = getattr(layer, "bias", None)
         if isinstance(layer, Conv1D):
-            layer.weight.data = layer.weight.t().contiguous().t()
+            layer.weight.data = transposed_in_memory(layer.weight.data)
             out_in = layer.weight.t()
         else:
             assert isinstance(layer.weight, Tensor)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
-
+from decoding.compare import parts_after
 from gpt2 import GPT2
+from scripts.precision.continuations import margin
 
 from .engines import Engine
 
@@ -58,9 +57,9 @@ def compare(engine: Engine, model: GPT2, prompts: Ids, expected: Ids, got: Ids) 
             f"{engine.name} gave {[len(row) for row in got]} ids instead of {[len(row) for row in expected]}"
         )
     partings = [
-        Parting(row, at, _gap(model, prompts[row] + expected[row][:at], expected[row][at], got[row][at]))
+        Parting(row, at, margin(model, prompts[row] + expected[row][:at], expected[row][at], got[row][at]))
         for row in range(len(expected))
-        if (at := _first_difference(expected[row], got[row])) is not None
+        if (at := parts_after(expected[row], got[row])) is not None
     ]
     agreement = Agreement(engine, len(expected), partings)
     if not agreement.is_sound:
@@ -71,13 +70,3 @@ def compare(engine: Engine, model: GPT2, prompts: Ids, expected: Ids, got: Ids) 
             f"{CLOSE[engine.precision]:g} at most"
         )
     return agreement
-
-
-def _first_difference(expected: Sequence[int], got: Sequence[int]) -> int | None:
-    return next((n for n, (one, other) in enumerate(zip(expected, got, strict=True)) if one != other), None)
-
-
-@torch.no_grad()
-def _gap(model: GPT2, ids: list[int], chosen: int, other: int) -> float:
-    logits = model(torch.tensor([ids]))[0, -1]  # (V,)
-    return float(logits[chosen] - logits[other])

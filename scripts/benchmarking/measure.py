@@ -150,7 +150,7 @@ def measure(engines: Sequence[Engine], plan: Plan, folder: Path, say: Say) -> Re
             try:
                 worker = stack.enter_context(Worker(engine, folder, threads, watch=True))
             except EngineError as error:
-                if error.kind != "NotCompiledError":
+                if error.kind != "CompilerError":
                     raise
                 say(f"left out, {error}")
                 continue

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 from typing import Any
 
 from .engines import PRECISIONS
 from .measure import Results
-from .report import decoding
+from .report import by_precision, decoding, milliseconds
 
 _COLOURS = {
     "eager": "#7aa6d8",
@@ -36,10 +35,7 @@ def draw(results: Results, path: Path) -> None:
 def _draw_speeds(results: Results, axes: Any) -> None:
     """A bar for each engine, grouped by precision; its ends are the lowest and the highest of the rounds."""
     at, ticks = 0.0, []
-    for precision, said in PRECISIONS.items():
-        rows = [row for row in results.rows if row.engine.precision == precision]
-        if not rows:
-            continue
+    for precision, rows in by_precision(results):
         first = at
         for row in rows:
             speed = decoding(row, 1, results.plan.new_ids)
@@ -49,7 +45,14 @@ def _draw_speeds(results: Results, axes: Any) -> None:
             at += 1
         limit = results.limit(precision)
         axes.plot([limit, limit], [first - 0.5, at - 0.5], color="black", linewidth=1.5)
-        axes.annotate(f"limit, {said}", (limit, first - 0.5), (-4, 3), textcoords="offset points", ha="right", size=8)
+        axes.annotate(
+            f"limit, {PRECISIONS[precision]}",
+            (limit, first - 0.5),
+            (-4, 3),
+            textcoords="offset points",
+            ha="right",
+            size=8,
+        )
         at += 1
     axes.set_yticks([where for where, _ in ticks], [name for _, name in ticks])
     axes.invert_yaxis()
@@ -64,13 +67,13 @@ def _draw_costs(results: Results, axes: Any) -> None:
 
     lengths = results.plan.contexts
     if results.naive:
-        axes.plot(lengths, _medians(results.naive), color="#666666", marker="s", markersize=3, label="naive loop")
+        axes.plot(lengths, milliseconds(results.naive), color="#666666", marker="s", markersize=3, label="naive loop")
     for row in results.rows:
         if row.contexts:
             engine = row.engine
             axes.plot(
                 lengths,
-                _medians(row.contexts),
+                milliseconds(row.contexts),
                 color=_COLOURS[engine.kind],
                 linestyle=_LINES[engine.weights],
                 marker="o",
@@ -85,10 +88,6 @@ def _draw_costs(results: Results, axes: Any) -> None:
     axes.set_ylabel("milliseconds an id (logarithmic)")
     axes.set_title("What one id costs, by the context")
     _open(axes)
-
-
-def _medians(rounds: list[list[float]]) -> list[float]:
-    return [1000 * statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
 def _open(axes: Any) -> None:

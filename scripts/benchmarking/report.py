@@ -27,6 +27,11 @@ def decoding(row: Row, batch: int, new_ids: int) -> Spread:
     return Spread.of([batch * (new_ids - 1) / max(whole - first, whole / 100) for first, whole in row.speed[batch]])
 
 
+def milliseconds(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """Of each of several things that were measured in every round, in seconds: the median."""
+    return [1000 * statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
 def tables(results: Results) -> list[Table]:
     made = [_speeds(results), _comparisons(results), _batches(results), _starts(results)]
     made += [_calls(results), _contexts(results)]
@@ -60,7 +65,8 @@ def agreements(results: Results) -> list[str]:
     return [line for long in lines for line in textwrap.wrap(long, WIDTH, subsequent_indent="  ")]
 
 
-def _by_precision(results: Results) -> list[tuple[str, list[Row]]]:
+def by_precision(results: Results) -> list[tuple[str, list[Row]]]:
+    """The rows of each precision that there is."""
     groups = [(name, [row for row in results.rows if row.engine.precision == name]) for name in PRECISIONS]
     return [(name, rows) for name, rows in groups if rows]
 
@@ -68,7 +74,7 @@ def _by_precision(results: Results) -> list[tuple[str, list[Row]]]:
 def _speeds(results: Results) -> Table:
     plan = results.plan
     rows: list[Sequence[str]] = []
-    for precision, group in _by_precision(results):
+    for precision, group in by_precision(results):
         limit = results.limit(precision)
         rows.append(["limit, " + PRECISIONS[precision], "", f"{limit:.1f}", "1.00"])
         for row in group:
@@ -90,7 +96,7 @@ def _comparisons(results: Results) -> Table:
     """How many times as fast as the peers we are, in the same rounds and at the same precision."""
     kinds = list(dict.fromkeys(row.engine.kind for row in results.rows if not row.engine.is_ours))
     rows = []
-    for _, group in _by_precision(results):
+    for _, group in by_precision(results):
         peers = [row for row in group if not row.engine.is_ours]
         for row in group:
             if row.engine.is_ours and peers:
@@ -110,7 +116,7 @@ def _times(ours: Row, peers: Sequence[Row]) -> str:
     theirs = min(each, key=statistics.median)
     both = min(len(mine), len(theirs))  # rounds: a slow one has a single one
     ratios = [other / one for one, other in zip(mine[:both], theirs[:both], strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+    return Spread.of(ratios).text(2)
 
 
 def _batches(results: Results) -> Table:
@@ -171,8 +177,8 @@ def _contexts(results: Results) -> Table:
         measured["naive loop, eager float32"] = results.naive
     rows = []
     for name, rounds in measured.items():
-        medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
-        rows.append([name, *(f"{1000 * one:.1f}" for one in medians), f"{medians[-1] / medians[0]:.2f}"])
+        medians = milliseconds(rounds)
+        rows.append([name, *(f"{one:.1f}" for one in medians), f"{medians[-1] / medians[0]:.2f}"])
     return Table(
         "Milliseconds an id, by the number of ids before it",
         ["", *map(str, lengths), f"{lengths[-1]} / {lengths[0]}"],

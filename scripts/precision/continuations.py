@@ -62,11 +62,11 @@ def compare(reference: LanguageModel, prompts: Ids, expected: Ids, got: Ids) -> 
     for prompt, own, other in zip(prompts, expected, got, strict=True):
         after = parts_after(own, other)
         if after is not None:
-            margin = _margin(reference, prompt + own[:after], own[after], other[after])
-            partings.append(Parting(after, margin))
+            partings.append(Parting(after, margin(reference, prompt + own[:after], own[after], other[after])))
     return Continuations(len(prompts), partings)
 
 
-def _margin(model: LanguageModel, ids: Sequence[int], own: int, other: int) -> float:
+def margin(model: LanguageModel, ids: Sequence[int], own: int, other: int) -> float:
+    """By how much the model's logit of its own id is above that of the other, behind these ids."""
     logits = model.open().extend(torch.tensor([ids]))[0, -1].double()  # (V,)
     return float(logits[own] - logits[other])

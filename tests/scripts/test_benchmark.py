@@ -29,9 +29,6 @@ from scripts.benchmarking.timing import Spread, in_turns, times_as_fast
 
 EAGER = Engine("eager", "float32")
 PROMPTS = [[5, 60, 7, 300], [8, 9, 500, 1]]
-compiler = pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="no C++ compiler for the compiled steps"
-)
 
 
 def needs(*packages: str) -> pytest.MarkDecorator:
@@ -90,7 +87,7 @@ class Here:
 # -- the whole ---------------------------------------------------------------------------------------------------------
 
 
-@compiler
+@pytest.mark.compiler
 def test_a_run_from_the_options_to_the_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread_each: None
 ) -> None:
@@ -189,7 +186,9 @@ def test_who_takes_part() -> None:
     ("kind", "weights"),
     [
         *(("eager", weights) for weights in ("float32", "bfloat16", "float16", "int8")),
-        pytest.param("compiled", "int8", marks=compiler),  # the same as in the whole run: it is compiled once
+        pytest.param(
+            "compiled", "int8", marks=pytest.mark.compiler
+        ),  # as in the whole run: it is compiled once
     ],
 )
 def test_ours_write_the_ids_of_float32(folder: Path, kind: str, weights: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,6 @@ from scripts.training.held_out import held_out_loss
 from tests.gpt2.small import ids, small_model, write_model
 
 LENGTH = 24  # positions of the small model
-needs_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="no C++ compiler for the compiled steps"
-)
 
 
 # -- distributions ----------------------------------------------------------------------------------------------------
@@ -181,7 +177,7 @@ def rows_of(output: str, table: int) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-@needs_compiler
+@pytest.mark.compiler
 def test_the_whole_table(tiny: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     model, text = tiny
     assert quality.main(["--model", model, "--text", text, "--dtype", "int8", "float32", "--markdown", *SHORT]) == 0

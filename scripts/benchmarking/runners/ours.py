@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from logging import LogRecord
-from logging.handlers import QueueHandler
 from pathlib import Path
-from queue import SimpleQueue
 
 import torch
 
 from decoding import Greedy, LanguageModel, Session, generate_ids
 from decoding.uncached import Uncached
 from gpt2 import GPT2
+from gpt2.native import load_library
 
 from ..timing import seconds
 
 _REPEATS, _SECONDS = 5, 0.2  # how often a call is repeated, and for how long at most
 
 
-class NotCompiledError(RuntimeError):
-    """There is no compiler, or it fails."""
-
-
 def load(folder: Path, kind: str, weights: str, threads: int) -> Ours:
+    """Raises CompilerError where steps cannot be compiled."""
     model = GPT2.from_pretrained(folder, dtype=getattr(torch, weights))
-    return Ours(model if kind == "eager" else compiled(model))
-
-
-def compiled(model: GPT2) -> GPT2:
-    """The model's compiled twin. Raises NotCompiledError where there would only be a warning, and the model itself."""
-    told = SimpleQueue[LogRecord]()
-    logger, handler = logging.getLogger("gpt2"), QueueHandler(told)
-    logger.addHandler(handler)
-    twin = model.compiled()
-    logger.removeHandler(handler)
-    if twin is model:
-        while not told.empty():
-            reason = told.get().getMessage()
-        raise NotCompiledError(reason)
-    return twin
+    if kind == "compiled":
+        model = model.compiled()
+        if model.native is None:
+            load_library(model.wte.weight.dtype)  # raises what `compiled` only warned of
+    return Ours(model)
 
 
 class Ours:

@@ -82,9 +82,7 @@ class LlamaCpp:
             params.n_batch = rows * slots
             params.n_outputs_max = rows  # room for no more logits than are asked for
             params.n_threads = params.n_threads_batch = self.threads
-            if (
-                self.weights == "f32"
-            ):  # keys and values are float16 by default; this is the way that is fast for float32
+            if self.weights == "f32":  # by default keys and values are float16; this is fast for float32
                 params.type_k = params.type_v = llama_cpp.GGML_TYPE_F32
                 params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
             self._context = llama_cpp.llama_init_from_model(self.model, params)
