@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from .model import GPT2, Conv1D
 
-_ROWS = 256  # of a weight that are widened together: few enough for the processor's cache, and never a whole matrix
+# Rows of a weight that are float numbers at a time, in a product and while they are rounded: never a whole matrix.
+_ROWS = 256
+_ROWS_ROUNDED = 64  # so few that the allocator gives them back
 
 
 class Int8Linear(nn.Module):
@@ -52,11 +54,14 @@ def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     """
     whole = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
     scale = torch.empty(len(weight), device=weight.device)
-    for start in range(0, len(weight), _ROWS):
-        rows = weight[start : start + _ROWS].detach().float()
-        largest = rows.abs().amax(dim=1)
-        scale[start : start + _ROWS] = torch.where(largest > 0, largest / 127, 1.0)
-        whole[start : start + _ROWS] = (rows / scale[start : start + _ROWS, None]).round_().to(torch.int8)
+    portion = torch.empty(
+        min(_ROWS_ROUNDED, len(weight)), weight.shape[1], device=weight.device
+    )  # the only float numbers here
+    for start in range(0, len(weight), _ROWS_ROUNDED):
+        rows = portion[: len(weight) - start].copy_(weight.detach()[start : start + _ROWS_ROUNDED])
+        largest = torch.maximum(rows.amax(dim=1), -rows.amin(dim=1))
+        scale[start : start + _ROWS_ROUNDED] = torch.where(largest > 0, largest / 127, 1.0)
+        whole[start : start + _ROWS_ROUNDED] = rows.div_(scale[start : start + _ROWS_ROUNDED, None]).round_()
     return whole, scale
 
 

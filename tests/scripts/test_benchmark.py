@@ -186,9 +186,7 @@ def test_who_takes_part() -> None:
     ("kind", "weights"),
     [
         *(("eager", weights) for weights in ("float32", "bfloat16", "float16", "int8")),
-        pytest.param(
-            "compiled", "int8", marks=pytest.mark.compiler
-        ),  # as in the whole run: it is compiled once
+        pytest.param("compiled", "int8", marks=pytest.mark.compiler),  # as in the whole run: it is compiled once
     ],
 )
 def test_ours_write_the_ids_of_float32(folder: Path, kind: str, weights: str) -> None:
