@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .model import GPT2, Conv1D
+from .pages import empty_in_huge_pages
 
 # Rows of a weight that are float numbers at a time, in a product and while they are rounded: never a whole matrix.
 _ROWS = 256
@@ -52,7 +53,7 @@ def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
 
     The largest number of a row becomes 127 or -127, and no number moves by more than half a scale.
     """
-    whole = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
+    whole = empty_in_huge_pages(weight.shape, torch.int8, weight.device)
     scale = torch.empty(len(weight), device=weight.device)
     portion = torch.empty(
         min(_ROWS_ROUNDED, len(weight)), weight.shape[1], device=weight.device

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .pages import in_huge_pages
+
 _HEAD = "wte.weight"  # (V, C), which is (out, in)
 _LAYERS = ("c_attn.weight", "c_proj.weight", "c_fc.weight")  # (in, out)
 
@@ -20,11 +22,14 @@ def laid_out(name: str, parameter: Tensor) -> Tensor:
         return parameter
     if parameter.dtype == torch.float32 and name == _HEAD:
         return transposed_in_memory(parameter)
-    if parameter.dtype in (torch.bfloat16, torch.float16) and name.endswith(_LAYERS):
-        return transposed_in_memory(parameter)
+    if parameter.dtype in (torch.bfloat16, torch.float16):
+        if name.endswith(_LAYERS):
+            return transposed_in_memory(parameter)
+        if name == _HEAD:
+            return in_huge_pages(parameter)
     return parameter
 
 
 def transposed_in_memory(matrix: Tensor) -> Tensor:
     """The same matrix, whose columns lie side by side instead of its rows."""
-    return matrix.t().contiguous().t()
+    return matrix if matrix.t().is_contiguous() else in_huge_pages(matrix.t()).t()

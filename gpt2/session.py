@@ -7,6 +7,7 @@ different lengths, beams that change parents, and rejected drafts the same three
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import add
 from typing import TYPE_CHECKING
 
 import torch
@@ -83,16 +84,19 @@ class Session:
         self.model.check_ids(ids)
         R, T = ids.shape
         lengths = self.lengths if self._cache is not None else torch.zeros(R, dtype=torch.int64)
+        all_count = n is None
         n = torch.full((R,), T) if n is None else n.cpu()
         self._check_arguments(lengths, n, R, T, keep)
 
         device = self.model.device
         self._reserve(R, int(lengths.max()) + T)
         stream = self._residual_stream(ids.to(device), lengths, layers)  # (R, T, C) each
+        self.lengths = lengths + n
+        if all_count:
+            return self._ln_f(torch.stack([stream[layer][:, -keep:] for layer in layers], dim=2))  # (R, keep, L, C)
+
         last = n[:, None] - keep + torch.arange(keep)  # (R, keep): where the kept positions stand among the new ones
         rows, kept = torch.arange(R, device=device)[:, None], last.clamp(min=0).to(device)
-        self.lengths = lengths + n
-
         hidden = self._ln_f(torch.stack([stream[layer][rows, kept] for layer in layers], dim=2))  # (R, keep, L, C)
         if bool((last < 0).any()):
             hidden = hidden.masked_fill((last < 0).to(device)[:, :, None, None], float("nan"))
@@ -167,11 +171,12 @@ class Session:
             raise ValueError(f"this session has {len(lengths)} rows; got ids for {R}")
         if R == 0:
             raise ValueError("a session needs at least one row")
-        if n.shape != (R,) or bool((n < 0).any()) or bool((n > T).any()):
-            raise ValueError(f"n must say for each of the {R} rows how many of its {T} ids count; got {n.tolist()}")
+        new = n.tolist()
+        if n.shape != (R,) or not all(0 <= one <= T for one in new):
+            raise ValueError(f"n must say for each of the {R} rows how many of its {T} ids count; got {new}")
         if not 1 <= keep <= T:
             raise ValueError(f"keep must be between 1 and the number of new positions, {T}; got {keep}")
-        longest = int((lengths + n).max())
+        longest = max(map(add, lengths.tolist(), new))
         if longest > self.model.n_positions:
             raise ValueError(
                 f"this model has {self.model.n_positions} positions; a row would come to {longest} ids, "

@@ -103,12 +103,14 @@ def one_path(
             trace = record(stages, id, before, r) if limits.trace else None
             yield Step(row, (id,), (model_logprobs[r],), (processed_logprobs[r],), reason, trace)
 
-        batch.select(staying)
+        if len(staying) < len(batch.rows):
+            batch.select(staying)
+            chosen = chosen[staying]
         if staying:
-            logits = widen(session.extend(chosen[staying, None])[:, -1])  # (R, V)
+            logits = widen(session.extend(chosen[:, None])[:, -1])  # (R, V)
 
 
 def _logprobs(logits: Tensor, ids: Tensor) -> list[float]:
     """Natural logarithm of the probability of ids (R,) under logits (R, V)."""
     # in float64: float32 would lose the tail of 50,257 small numbers, and be off by up to 1e-4
-    return [float(logprob) for logprob in logits.double().log_softmax(dim=-1).gather(-1, ids[:, None])]
+    return logits.double().log_softmax(dim=-1).gather(-1, ids[:, None])[:, 0].tolist()

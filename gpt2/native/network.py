@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..int8 import Int8Embedding, Int8Linear
 from ..layout import transposed_in_memory
 from ..model import GPT2, Block, Conv1D, Embedding
+from ..pages import in_huge_pages
 from .build import CompilerError
 
 # Under the names and in the order of step.cpp.
@@ -113,12 +114,15 @@ class NativeNetwork:
         ids, lengths = ids.contiguous(), lengths.contiguous()
         if cache.device.type != "cpu":
             raise ValueError("this model has been moved since it was compiled; move it first, then compile it")
-        if int(lengths.max()) + T > cache.shape[4]:  # C++ would write behind its end
-            raise ValueError(f"the cache has {cache.shape[4]} slots; a row would come to {int(lengths.max()) + T} ids")
+        longest = max(lengths.tolist()) + T
+        if longest > cache.shape[4]:  # C++ would write behind its end
+            raise ValueError(f"the cache has {cache.shape[4]} slots; a row would come to {longest} ids")
         threads = torch.get_num_threads()
         seen = {layer: torch.empty(R, T, C) for layer in layers}
+        addresses = {layer: x.data_ptr() for layer, x in seen.items()}
         unseen = torch.empty(2, R, T, C)  # where the others take turns
-        stream = [seen.get(layer, unseen[layer % 2]).data_ptr() for layer in range(self._config.n_layer + 1)]
+        turns = [x.data_ptr() for x in unseen]
+        stream = [addresses.get(layer, turns[layer % 2]) for layer in range(self._config.n_layer + 1)]
         scratch = torch.empty(R * T * (2 * C + I) + threads * (R * T * C + cache.shape[4]))
         call = _Call(
             R,
@@ -180,7 +184,8 @@ class NativeNetwork:
             out_in = layer.weight.t()
         else:
             assert isinstance(layer.weight, Tensor)
-            layer.weight.data = layer.weight.contiguous()
+            if not layer.weight.is_contiguous():
+                layer.weight.data = in_huge_pages(layer.weight)
             out_in = layer.weight
         n_out, n_in = out_in.shape
         return _Matrix(self._address(out_in), scale, None if bias is None else self._address(bias.float()), n_in, n_out)
