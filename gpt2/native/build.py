@@ -60,7 +60,7 @@ def load_library(dtype: torch.dtype) -> ctypes.CDLL:
 
 
 def _compile(command: list[str], path: Path, name: str) -> None:
-    _log.warning("compiling GPT-2's steps in %s for this processor, once: some 10 seconds", name)
+    _log.warning("compiling GPT-2's steps in %s for this processor, once: some 20 seconds", name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # nobody meets half a file under the name
         made = Path(folder) / path.name

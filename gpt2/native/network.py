@@ -68,6 +68,7 @@ class _Call(ctypes.Structure):
         ("cache", ctypes.c_void_p),
         ("stream", ctypes.POINTER(ctypes.c_void_p)),
         ("scratch", ctypes.c_void_p),
+        ("places", ctypes.c_void_p),
         ("threads", ctypes.c_int),
     )
 
@@ -124,6 +125,7 @@ class NativeNetwork:
         turns = [x.data_ptr() for x in unseen]
         stream = [addresses.get(layer, turns[layer % 2]) for layer in range(self._config.n_layer + 1)]
         scratch = torch.empty(R * T * (2 * C + I) + threads * (R * T * C + cache.shape[4]))
+        places = torch.empty(R * T + C, dtype=torch.int64)
         call = _Call(
             R,
             T,
@@ -133,6 +135,7 @@ class NativeNetwork:
             cache.data_ptr(),
             (ctypes.c_void_p * len(stream))(*stream),
             scratch.data_ptr(),
+            places.data_ptr(),
             threads,
         )
         self.library.residual_stream(ctypes.byref(self._network), ctypes.byref(call))

@@ -72,10 +72,22 @@ inline float widen(Float16 x) {
 #endif
 }
 
-inline Floats load(const float* from) { return read<Floats>(from); }
+inline Floats load(const float* from) {
+    Floats x = read<Floats>(from);
+#ifdef __AVX2__
+    asm("" : "+x"(x));  // it stays in a register: compilers rather read it again for each product
+#endif
+    return x;
+}
 
 inline Floats load(const BFloat16* from) {
+#if defined(__AVX512F__)
+    return bits_of<Floats>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(read<__m256i>(from)), 16));
+#elif defined(__AVX2__)
+    return bits_of<Floats>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(read<__m128i>(from)), 16));
+#else
     return bits_of<Floats>(__builtin_convertvector(read<HalfBits>(from), Bits) << 16);
+#endif
 }
 
 inline Floats load(const int8_t* from) {
@@ -128,13 +140,22 @@ inline void narrow(float x, Float16& to) {
 #endif
 }
 
-inline float sum(Floats x) {
-    float lanes[LANES];
-    std::memcpy(lanes, &x, sizeof(x));
-    for (int half = LANES / 2; half > 0; half /= 2) {  // in pairs, which the compiler turns into a few instructions
-        for (int lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
+inline float sum(Floats x) {  // in pairs: the upper half of the lanes onto the lower one, and so on
+#ifdef __AVX2__
+#ifdef __AVX512F__
+    const __m256 eight = _mm512_castps512_ps256(x) + _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
+#else
+    const __m256 eight = x;
+#endif
+    __m128 four = _mm256_castps256_ps128(eight) + _mm256_extractf128_ps(eight, 1);
+    four += _mm_movehl_ps(four, four);
+    return four[0] + four[1];
+#else
+    for (int half = LANES / 2; half > 0; half /= 2) {
+        for (int lane = 0; lane < half; lane++) x[lane] += x[lane + half];
     }
-    return lanes[0];
+    return x[0];
+#endif
 }
 
 // exp(x) = 2^n exp(r), n the nearest whole number to x / log 2: a shift of the exponent, times a polynomial.
@@ -218,77 +239,157 @@ struct Matrix {
     int64_t in, out;
 };
 
-constexpr int AHEAD = 1024;  // bytes: what a stream of weights will need next is asked for in time
+constexpr int64_t AHEAD = 1024;  // bytes: what a stream of weights will need next is asked for in time
+
+template <class Weight>
+constexpr int LINE = 64 / sizeof(Weight);  // the weights that reach the processor together
+
+template <class Weight>
+inline void fetch(const Weight* w, int64_t bytes_ahead) {  // behind the end of a matrix it does nothing
+    __builtin_prefetch(reinterpret_cast<const char*>(w) + bytes_ahead);
+}
+
+// lanes[r][o] += x[r] w[o], for the next LANES numbers of rows that lie so far apart
+template <int rows, int outs, class Weight>
+[[gnu::always_inline]] inline void multiply(const float* x, int64_t x_apart, const Weight* w, int64_t w_apart,
+                                            Floats (&lanes)[rows][outs]) {
+    Floats weights[outs];
+    for (int o = 0; o < outs; o++) weights[o] = load(w + o * w_apart);
+    for (int r = 0; r < rows; r++) {
+        const Floats input = load(x + r * x_apart);
+        for (int o = 0; o < outs; o++) lanes[r][o] = fused(input, weights[o], lanes[r][o]);
+    }
+}
+
+// x . w, (in,) both, once their lanes are known
+template <class Weight>
+inline float total(Floats lanes, const float* x, const Weight* w, int64_t in) {
+    float y = sum(lanes);
+    for (int64_t i = in - in % LANES; i < in; i++) y += x[i] * widen(w[i]);  // what fills no lane
+    return y;
+}
 
 // sums[r][o] = x[r] . w[o]: x (rows, in); the weights w[o] (in,) lie `apart` from each other
 template <int rows, int outs, class Weight>
 inline void products(const float* x, const Weight* w, int64_t apart, int64_t in, float (&sums)[rows][outs]) {
-    constexpr int LINE = 64 / sizeof(Weight);  // the weights that reach the processor together
+    constexpr int line = LINE<Weight>;
     Floats lanes[rows][outs] = {};
-    auto add = [&](int64_t i) {
-        Floats weights[outs];
-        for (int o = 0; o < outs; o++) weights[o] = load(w + o * apart + i);
-        for (int r = 0; r < rows; r++) {
-            const Floats input = load(x + r * in + i);
-            for (int o = 0; o < outs; o++) lanes[r][o] = fused(input, weights[o], lanes[r][o]);
-        }
-    };
     int64_t i = 0;
-    for (; i + LINE <= in; i += LINE) {
-        for (int o = 0; o < outs; o++) __builtin_prefetch(reinterpret_cast<const char*>(w + o * apart + i) + AHEAD);
-        for (int j = 0; j < LINE; j += LANES) add(i + j);
+    for (; i + line <= in; i += line) {
+        for (int o = 0; o < outs; o++) fetch(w + o * apart + i, AHEAD);
+        for (int j = 0; j < line; j += LANES) multiply(x + i + j, in, w + i + j, apart, lanes);
     }
-    for (; i + LANES <= in; i += LANES) add(i);
+    for (; i + LANES <= in; i += LANES) multiply(x + i, in, w + i, apart, lanes);
     for (int r = 0; r < rows; r++) {
-        for (int o = 0; o < outs; o++) {
-            sums[r][o] = sum(lanes[r][o]);
-            for (int64_t rest = i; rest < in; rest++) sums[r][o] += x[r * in + rest] * widen(w[o * apart + rest]);
-        }
+        for (int o = 0; o < outs; o++) sums[r][o] = total(lanes[r][o], x + r * in, w + o * apart, in);
     }
+}
+
+// Number o of y, from x . w.
+inline float scaled_and_shifted(const Matrix& matrix, int64_t o, float y) {
+    if (matrix.scale) y *= matrix.scale[o];
+    return matrix.bias ? y + matrix.bias[o] : y;
 }
 
 // Some columns of y = x w + b. Number i, of `outs`, is column first + i * step, and its weights are w[i * step * in].
 template <int outs, class Weight, class Use>
-struct Columns {
+struct Streams {
     const Matrix& matrix;
     const Weight* w;
     int64_t first, step;
     Use use;  // use(n, o, y) gets each number
 
-    // For rows n, n + 1, ... of x, `most` of them at once.
-    template <int most>
-    void times(const float* x, int64_t n, int64_t N) const {
-        for (; n + most <= N; n += most) all_at_once<most>(x, n);
-        if constexpr (most > 1) times<most - 1>(x, n, N);
-    }
-
     template <int rows>
-    void all_at_once(const float* x, int64_t n) const {
+    void times(const float* x, int64_t n) const {
         float sums[rows][outs];
         products(x + n * matrix.in, w, step * matrix.in, matrix.in, sums);
         for (int r = 0; r < rows; r++) {
             for (int i = 0; i < outs; i++) {
                 const int64_t o = first + i * step;
-                float y = sums[r][i];
-                if (matrix.scale) y *= matrix.scale[o];
-                if (matrix.bias) y += matrix.bias[o];
-                use(n + r, o, y);
+                use(n + r, o, scaled_and_shifted(matrix, o, sums[r][i]));
             }
         }
     }
 };
 
+// Neighbouring columns of y = x w + b, from `first` on, for many rows of x. Their weights stay in the processor's second
+// cache while the rows pass, and while the first of them do, the weights of the next block are asked for.
+template <class Weight, class Use>
+struct Neighbours {
+    static constexpr int OUTS = 2, GROUPS = 12, COLUMNS = GROUPS * OUTS;
+    static constexpr int64_t PART = 768;  // of a row at a time, so that six rows stay in the first cache
+
+    const Matrix& matrix;
+    int64_t first;
+    Use use;  // use(n, o, y) gets each number
+
+    template <int rows>
+    void times(const float* x, int64_t n) const {
+        const int64_t in = matrix.in, whole = in - in % LANES;
+        const int64_t ahead = n == 0 ? COLUMNS * in * int64_t(sizeof(Weight)) : 0;
+        const Weight* w = static_cast<const Weight*>(matrix.weight) + first * in;
+        x += n * in;
+        Floats lanes[GROUPS][rows][OUTS] = {};
+        for (int64_t i = 0; i < whole; i += PART) {
+            for (int g = 0; g < GROUPS; g++) {
+                multiply_part(x + i, w + g * OUTS * in + i, std::min(PART, whole - i), ahead, lanes[g]);
+            }
+        }
+        for (int g = 0; g < GROUPS; g++) {
+            for (int r = 0; r < rows; r++) {
+                for (int i = 0; i < OUTS; i++) {
+                    const int64_t column = g * OUTS + i, o = first + column;
+                    const float y = total(lanes[g][r][i], x + r * in, w + column * in, in);
+                    use(n + r, o, scaled_and_shifted(matrix, o, y));
+                }
+            }
+        }
+    }
+
+    template <int rows>
+    void multiply_part(const float* x, const Weight* w, int64_t n, int64_t ahead, Floats (&kept)[rows][OUTS]) const {
+        Floats lanes[rows][OUTS];  // in registers
+        for (int r = 0; r < rows; r++) std::copy_n(kept[r], OUTS, lanes[r]);
+        int64_t i = 0;
+        for (; ahead && i < n; i += LANES) {
+            if (i % LINE<Weight> == 0) {
+                for (int o = 0; o < OUTS; o++) fetch(w + o * matrix.in + i, ahead);
+            }
+            multiply(x + i, matrix.in, w + i, matrix.in, lanes);
+        }
+        for (; i < n; i += LANES) multiply(x + i, matrix.in, w + i, matrix.in, lanes);
+        for (int r = 0; r < rows; r++) std::copy_n(lanes[r], OUTS, kept[r]);
+    }
+};
+
+// All rows of x, `most` at once as long as there are so many.
+template <int most, class Some>
+inline void in_turn(const Some& columns, const float* x, int64_t n, int64_t N) {
+    for (; n + most <= N; n += most) columns.template times<most>(x, n);
+    if constexpr (most > 1) in_turn<most - 1>(columns, x, n, N);
+}
+
 // A share of the columns, `outs` of them at once. Their weights come from as many streams of memory, far apart and each
 // in order: short streams, one row after the other at the same place, leave half of the bandwidth unused. Where x has
 // more than `rows` rows, those after the first find the weights in the processor's first cache.
 template <int rows, int outs, class Weight, class Use>
-inline void columns(const Matrix& matrix, const float* x, int64_t N, Share mine, Use use) {
+inline void streams(const Matrix& matrix, const float* x, int64_t N, Share mine, Use use) {
     const int64_t step = (mine.end - mine.begin) / outs;
     const Weight* w = static_cast<const Weight*>(matrix.weight);
     for (int64_t first = mine.begin; first < mine.begin + step; first++) {
-        Columns<outs, Weight, Use>{matrix, w + first * matrix.in, first, step, use}.template times<rows>(x, 0, N);
+        in_turn<rows>(Streams<outs, Weight, Use>{matrix, w + first * matrix.in, first, step, use}, x, 0, N);
     }
-    if constexpr (outs > 1) columns<rows, 1, Weight>(matrix, x, N, {mine.begin + outs * step, mine.end}, use);
+    if constexpr (outs > 1) streams<rows, 1, Weight>(matrix, x, N, {mine.begin + outs * step, mine.end}, use);
+}
+
+// A share of the columns, block after block.
+template <class Weight, class Use>
+inline void blocks(const Matrix& matrix, const float* x, int64_t N, Share mine, Use use) {
+    using Several = Neighbours<Weight, Use>;
+    for (; mine.begin + Several::COLUMNS <= mine.end; mine.begin += Several::COLUMNS) {
+        in_turn<6>(Several{matrix, mine.begin, use}, x, 0, N);
+    }
+    streams<4, 3, Weight>(matrix, x, N, mine, use);
 }
 
 // y = x w + b for x (N, in): use(n, o, y) gets each number. The threads of the surrounding parallel region share the
@@ -297,10 +398,11 @@ template <class Weight, class Use>
 inline void linear(const Matrix& matrix, const float* x, int64_t N, Use use) {
     const Share mine = share(matrix.out);
     // rows times columns at once are 12 sums at most: with what is multiplied they fill the 16 registers of AVX2
-    if (N == 1) columns<1, 8, Weight>(matrix, x, N, mine, use);
-    if (N == 2 || N == 3) columns<3, 4, Weight>(matrix, x, N, mine, use);
-    if (N == 5 || N == 6) columns<6, 2, Weight>(matrix, x, N, mine, use);
-    if (N == 4 || N > 6) columns<4, 3, Weight>(matrix, x, N, mine, use);
+    if (N == 1) streams<1, 8, Weight>(matrix, x, N, mine, use);
+    if (N == 2 || N == 3) streams<3, 4, Weight>(matrix, x, N, mine, use);
+    if (N == 4) streams<4, 3, Weight>(matrix, x, N, mine, use);
+    if (N == 5 || N == 6) streams<6, 2, Weight>(matrix, x, N, mine, use);
+    if (N > 6) blocks<Weight>(matrix, x, N, mine, use);
 }
 
 // -- the network ------------------------------------------------------------------------------------------------------
@@ -333,6 +435,7 @@ struct Call {
     float* const* stream;    // n_layer + 1 times (N, C), filled here: what residual_stream of model.py gives; of those
                              // that nobody wants to see, every second one may lie in the same place
     float* scratch;          // (N, 2C + I), and for each thread (N, C) and (slots,)
+    int64_t* places;         // (N + C,)
     int threads;
 };
 
@@ -405,6 +508,8 @@ void residual_stream(const Network& model, const Call& call) {
     float* q = call.scratch;       // (N, C)
     float* mixed = q + N * C;      // (N, C)
     float* inner = mixed + N * C;  // (N, I)
+    int64_t* slot = call.places;   // (N,): where in a layer's keys, and values, the first head of an id lies
+    int64_t* place = slot + N;     // (C,): and how much further on the numbers of all heads
 
     Meeting meeting;
 #pragma omp parallel num_threads(call.threads)
@@ -412,16 +517,18 @@ void residual_stream(const Network& model, const Call& call) {
         // every thread normalises for itself, (N, C): that is cheaper than to wait for one
         float* normed = inner + N * I + this_thread() * (N * C + slots);
         float* scores = normed + N * C;  // (slots,)
-        const Share ids = share(N), heads = share(N * H), mine = share(I);  // columns of the MLP
+        const Share ids = share(N), heads = share(N * H), width = share(C), mine = share(I);  // columns of the MLP
         for (int64_t n = ids.begin; n < ids.end; n++) {
             float* x = call.stream[0] + n * C;
             const int64_t id = call.ids[n];
             const int64_t position = std::min(call.lengths[n / T] + n % T, model.n_positions - 1);
             const Weight* token = static_cast<const Weight*>(model.wte.weight) + id * C;
-            const Cached* place = static_cast<const Cached*>(model.wpe) + position * C;
+            const Cached* wpe = static_cast<const Cached*>(model.wpe) + position * C;
             const float scale = model.wte.scale ? model.wte.scale[id] : 1;
-            for (int64_t c = 0; c < C; c++) x[c] = scale * widen(token[c]) + widen(place[c]);
+            for (int64_t c = 0; c < C; c++) x[c] = scale * widen(token[c]) + widen(wpe[c]);
+            slot[n] = (n / T * H * slots + call.lengths[n / T] + n % T) * D;
         }
+        for (int64_t c = width.begin; c < width.end; c++) place[c] = c / D * slots * D + c % D;
         meeting.wait();
         for (int64_t layer = 0; layer < model.n_layer; layer++) {
             const Block& block = model.h[layer];
@@ -437,9 +544,8 @@ void residual_stream(const Network& model, const Call& call) {
                     q[n * C + o] = number;
                     return;
                 }
-                const int64_t head = o % C / D, slot = call.lengths[n / T] + n % T;
                 Cached* side = o < 2 * C ? keys : values;
-                narrow(number, side[((n / T * H + head) * slots + slot) * D + o % D]);
+                narrow(number, side[slot[n] + place[o < 2 * C ? o - C : o - 2 * C]]);
             });
             meeting.wait();
             for (int64_t task = heads.begin; task < heads.end; task++) {
