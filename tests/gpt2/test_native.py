@@ -23,13 +23,15 @@ pytestmark = pytest.mark.compiler
 
 V, P = SHAPE["n_vocab"], SHAPE["n_positions"]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.int8]
-# Widths and vocabularies that are no multiples of a register's 8 or 16 numbers, of the 4 or 8 columns that are computed
-# at once, or of the number of threads; one that fills registers exactly; one column, one head.
+# Widths and vocabularies that are no multiples of a register's 8 or 16 numbers, of the 4, 8 or 24 columns that are
+# computed at once, or of the number of threads; one that fills registers exactly; one column, one head; one so wide
+# that its rows are multiplied in several parts.
 SHAPES: list[dict[str, float]] = [
     {},
     {"n_embd": 20, "n_head": 4, "n_inner": 37, "n_vocab": 53},
     {"n_embd": 64, "n_head": 2, "n_vocab": 101, "n_layer": 1},
     {"n_embd": 36, "n_head": 1, "n_layer": 1, "n_inner": 3},
+    {"n_layer": 1, "n_inner": 1603},
 ]
 
 
@@ -107,7 +109,7 @@ def mutated(monkeypatch: pytest.MonkeyPatch, folder: Path, right: str, wrong: st
     monkeypatch.setattr(build, "SOURCE", folder / "step.cpp")
     monkeypatch.setattr(build, "_OPTIONS", tuple(option for option in build._OPTIONS if option != "-O3"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    model = small_model().compiled()
+    model = small_model(n_inner=803).compiled()
     assert model.native is not None
     return model
 
@@ -119,22 +121,29 @@ def mutated(monkeypatch: pytest.MonkeyPatch, folder: Path, right: str, wrong: st
         ("% T + 1;", "% T;"),  # an id does not see itself
         ("std::sqrt(float(D))", "std::sqrt(float(D + 1))"),
         ("Cached* side = o < 2 * C ? keys : values", "Cached* side = o < 2 * C ? values : keys"),
+        ("+ call.lengths[n / T] + n % T) * D;", "+ n % T) * D;"),  # every call writes from the first slot on
+        ("std::min(PART, whole - i)", "std::min(PART, whole)"),  # the last part of a row goes on behind its end
+        ("std::copy_n(lanes[r], OUTS, kept[r])", "std::copy_n(lanes[0], OUTS, kept[r])"),
     ],
 )
 def test_a_wrong_network_is_noticed(right: str, wrong: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """By more than ten times the tolerance."""
-    rows = ids(2, 9)
-    got, expected = all_logits(mutated(monkeypatch, tmp_path, right, wrong), rows), small_model()(rows)
+    rows, session = ids(2, 19), mutated(monkeypatch, tmp_path, right, wrong).open()
+    got = torch.cat([session.extend(part, keep=part.shape[1]) for part in rows.split(10, dim=1)], dim=1)
+    expected = small_model(n_inner=803)(rows)
     assert not torch.isfinite(got).all() or (got - expected).abs().max() > 10 * ROUNDING[torch.float32]
 
 
 # --- bit for bit ---
 
 
+@pytest.mark.parametrize("changes", [{}, {"n_inner": 1603, "n_embd": 36}])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_cached_is_uncached_and_batched_is_single_bit_for_bit(dtype: torch.dtype) -> None:  # laws 5 and 7
+def test_cached_is_uncached_and_batched_is_single_bit_for_bit(
+    dtype: torch.dtype, changes: dict[str, float]
+) -> None:  # laws 5 and 7
     """Every sum is added in the same order, whatever stands beside it. Eager products do not promise that."""
-    model = in_precision(dtype).compiled()
+    model = in_precision(dtype, **changes).compiled()
     rows = ids(13, 17)
     whole = all_logits(model, rows)
     for row, alone in zip(rows, whole, strict=True):
