@@ -17,7 +17,10 @@ _LAYERS = ("c_attn.weight", "c_proj.weight", "c_fc.weight")  # (in, out)
 
 
 def laid_out(name: str, parameter: Tensor) -> Tensor:
-    """The parameter of this name, as its precision likes it on the CPU: float32 moves the head, 16 bits all else."""
+    """The parameter of this name, as its precision likes it on the CPU.
+
+    float32 transposes the head, 16 bits all else; their head is copied as it is, into huge pages.
+    """
     if parameter.device.type != "cpu":
         return parameter
     if parameter.dtype == torch.float32 and name == _HEAD:

@@ -234,7 +234,7 @@ class GPT2(nn.Module):
         """The same model with the same parameters, whose sessions compute in C++: native/step.cpp, for the CPU.
 
         Faster where memory decides, which is wherever few ids are new. The first call on a machine compiles for some
-        seconds, says so (`logging`), and keeps the result on the disk. Weights may be float32, bfloat16, float16 or
+        20 seconds, says so (`logging`), and keeps the result on the disk. Weights may be float32, bfloat16, float16 or
         int8; all arithmetic is float32, and so are the logits. Matrices are laid out anew in memory, once, for this
         model as for its twin, whose eager passes may become slower in float32. Where parameters are changed, or this
         model is moved, the twin's logits mean nothing: compile it again.
@@ -323,8 +323,8 @@ class GPT2(nn.Module):
         machine the size is. Where the environment variable GPT2_WEIGHTS names a folder that holds gpt2/, or another
         published model, it is read from there, without any request; a `revision` goes to the Hub nevertheless.
 
-        On the CPU, weights that need no conversion stay views of the file, but for the head, which is laid out anew
-        (layout.py): loading costs little memory, and the file must not be overwritten in place while the model is used.
+        On the CPU, weights that need neither a conversion nor another layout (layout.py) stay views of the file:
+        loading costs little memory, and the file must not be overwritten in place while the model is used.
 
         Raises ValueError for an argument that makes no sense, `ModelNotFoundError` where there is no such model,
         `HubUnreachableError` where the Hub has to be asked and does not answer, and `CheckpointError` for files that

@@ -1,8 +1,8 @@
 """Memory in huge pages, for matrices that every step reads from end to end.
 
-A processor remembers where some thousand pages lie. Ordinary ones have 4 KiB, so a matrix has more than that: each has
-to be looked up on the way, and what else the processor knew by heart is forgotten. Of 2 MiB each, a few hundred hold
-the whole network.
+A processor remembers where some thousand pages lie. Ordinary ones have 4 KiB, and even a small GPT-2 has a hundred
+thousand of them: each has to be looked up on the way, and what else the processor knew by heart is forgotten. Of 2 MiB
+each, a few hundred hold the whole network.
 """
 
 from __future__ import annotations

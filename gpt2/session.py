@@ -91,15 +91,16 @@ class Session:
         device = self.model.device
         self._reserve(R, int(lengths.max()) + T)
         stream = self._residual_stream(ids.to(device), lengths, layers)  # (R, T, C) each
-        self.lengths = lengths + n
         if all_count:
-            return self._ln_f(torch.stack([stream[layer][:, -keep:] for layer in layers], dim=2))  # (R, keep, L, C)
-
-        last = n[:, None] - keep + torch.arange(keep)  # (R, keep): where the kept positions stand among the new ones
-        rows, kept = torch.arange(R, device=device)[:, None], last.clamp(min=0).to(device)
-        hidden = self._ln_f(torch.stack([stream[layer][rows, kept] for layer in layers], dim=2))  # (R, keep, L, C)
-        if bool((last < 0).any()):
+            hidden = self._ln_f(torch.stack([stream[layer][:, -keep:] for layer in layers], dim=2))  # (R, keep, L, C)
+        else:
+            last = (
+                n[:, None] - keep + torch.arange(keep)
+            )  # (R, keep): where the kept positions stand among the new ones
+            rows, kept = torch.arange(R, device=device)[:, None], last.clamp(min=0).to(device)
+            hidden = self._ln_f(torch.stack([stream[layer][rows, kept] for layer in layers], dim=2))  # (R, keep, L, C)
             hidden = hidden.masked_fill((last < 0).to(device)[:, :, None, None], float("nan"))
+        self.lengths = lengths + n
         return hidden
 
     def _residual_stream(self, ids: Tensor, lengths: Tensor, layers: Collection[int]) -> dict[int, Tensor]:

@@ -245,19 +245,28 @@ template <class Weight>
 constexpr int LINE = 64 / sizeof(Weight);  // the weights that reach the processor together
 
 template <class Weight>
-inline void fetch(const Weight* w, int64_t bytes_ahead) {  // behind the end of a matrix it does nothing
+inline void fetch(const Weight* w, int64_t bytes_ahead) {  // behind the end of a matrix it does no harm
     __builtin_prefetch(reinterpret_cast<const char*>(w) + bytes_ahead);
 }
 
-// lanes[r][o] += x[r] w[o], for the next LANES numbers of rows that lie so far apart
+// lanes[r][o] += x[r] w[o], for the next LANES numbers: row r lies at x + r * x_apart, and o at w + o * w_apart
 template <int rows, int outs, class Weight>
 [[gnu::always_inline]] inline void multiply(const float* x, int64_t x_apart, const Weight* w, int64_t w_apart,
                                             Floats (&lanes)[rows][outs]) {
-    Floats weights[outs];
-    for (int o = 0; o < outs; o++) weights[o] = load(w + o * w_apart);
-    for (int r = 0; r < rows; r++) {
-        const Floats input = load(x + r * x_apart);
-        for (int o = 0; o < outs; o++) lanes[r][o] = fused(input, weights[o], lanes[r][o]);
+    if constexpr (rows < outs) {  // the fewer of both wait in registers, of which there are not many
+        Floats inputs[rows];
+        for (int r = 0; r < rows; r++) inputs[r] = load(x + r * x_apart);
+        for (int o = 0; o < outs; o++) {
+            const Floats weights = load(w + o * w_apart);
+            for (int r = 0; r < rows; r++) lanes[r][o] = fused(inputs[r], weights, lanes[r][o]);
+        }
+    } else {
+        Floats weights[outs];
+        for (int o = 0; o < outs; o++) weights[o] = load(w + o * w_apart);
+        for (int r = 0; r < rows; r++) {
+            const Floats input = load(x + r * x_apart);
+            for (int o = 0; o < outs; o++) lanes[r][o] = fused(input, weights[o], lanes[r][o]);
+        }
     }
 }
 
@@ -312,8 +321,8 @@ struct Streams {
     }
 };
 
-// Neighbouring columns of y = x w + b, from `first` on, for many rows of x. Their weights stay in the processor's second
-// cache while the rows pass, and while the first of them do, the weights of the next block are asked for.
+// Neighbouring columns of y = x w + b, from `first` on, for many rows of x. Their weights stay in the processor's caches
+// while the rows pass, and while the first of them do, the weights of the next block are asked for.
 template <class Weight, class Use>
 struct Neighbours {
     static constexpr int OUTS = 2, GROUPS = 12, COLUMNS = GROUPS * OUTS;
@@ -362,11 +371,24 @@ struct Neighbours {
     }
 };
 
-// All rows of x, `most` at once as long as there are so many.
-template <int most, class Some>
-inline void in_turn(const Some& columns, const float* x, int64_t n, int64_t N) {
-    for (; n + most <= N; n += most) columns.template times<most>(x, n);
-    if constexpr (most > 1) in_turn<most - 1>(columns, x, n, N);
+// kernel.times<rows>, for a number of rows that only the call knows
+template <int most, class Kernel>
+inline void times(const Kernel& kernel, int64_t rows, const float* x, int64_t n) {
+    if (rows == most) kernel.template times<most>(x, n);
+    if constexpr (most > 1) {
+        if (rows < most) times<most - 1>(kernel, rows, x, n);
+    }
+}
+
+// All rows of x, `most` at once and hardly fewer: a few that were left over would be too few sums to keep a core at work.
+template <int most, class Kernel>
+inline void evenly(const Kernel& kernel, const float* x, int64_t N) {
+    int64_t n = 0;
+    for (int64_t turns = (N + most - 1) / most; turns > 0; turns--) {
+        const int64_t rows = (N - n + turns - 1) / turns;
+        times<most>(kernel, rows, x, n);
+        n += rows;
+    }
 }
 
 // A share of the columns, `outs` of them at once. Their weights come from as many streams of memory, far apart and each
@@ -377,7 +399,7 @@ inline void streams(const Matrix& matrix, const float* x, int64_t N, Share mine,
     const int64_t step = (mine.end - mine.begin) / outs;
     const Weight* w = static_cast<const Weight*>(matrix.weight);
     for (int64_t first = mine.begin; first < mine.begin + step; first++) {
-        in_turn<rows>(Streams<outs, Weight, Use>{matrix, w + first * matrix.in, first, step, use}, x, 0, N);
+        evenly<rows>(Streams<outs, Weight, Use>{matrix, w + first * matrix.in, first, step, use}, x, N);
     }
     if constexpr (outs > 1) streams<rows, 1, Weight>(matrix, x, N, {mine.begin + outs * step, mine.end}, use);
 }
@@ -385,9 +407,9 @@ inline void streams(const Matrix& matrix, const float* x, int64_t N, Share mine,
 // A share of the columns, block after block.
 template <class Weight, class Use>
 inline void blocks(const Matrix& matrix, const float* x, int64_t N, Share mine, Use use) {
-    using Several = Neighbours<Weight, Use>;
-    for (; mine.begin + Several::COLUMNS <= mine.end; mine.begin += Several::COLUMNS) {
-        in_turn<6>(Several{matrix, mine.begin, use}, x, 0, N);
+    using Columns = Neighbours<Weight, Use>;
+    for (; mine.begin + Columns::COLUMNS <= mine.end; mine.begin += Columns::COLUMNS) {
+        evenly<6>(Columns{matrix, mine.begin, use}, x, N);
     }
     streams<4, 3, Weight>(matrix, x, N, mine, use);
 }
@@ -508,8 +530,8 @@ void residual_stream(const Network& model, const Call& call) {
     float* q = call.scratch;       // (N, C)
     float* mixed = q + N * C;      // (N, C)
     float* inner = mixed + N * C;  // (N, I)
-    int64_t* slot = call.places;   // (N,): where in a layer's keys, and values, the first head of an id lies
-    int64_t* place = slot + N;     // (C,): and how much further on the numbers of all heads
+    int64_t* first = call.places;  // (N,): where an id's first number lies in a layer's keys, or values
+    int64_t* further = first + N;  // (C,): and how much further on the others
 
     Meeting meeting;
 #pragma omp parallel num_threads(call.threads)
@@ -526,9 +548,9 @@ void residual_stream(const Network& model, const Call& call) {
             const Cached* wpe = static_cast<const Cached*>(model.wpe) + position * C;
             const float scale = model.wte.scale ? model.wte.scale[id] : 1;
             for (int64_t c = 0; c < C; c++) x[c] = scale * widen(token[c]) + widen(wpe[c]);
-            slot[n] = (n / T * H * slots + call.lengths[n / T] + n % T) * D;
+            first[n] = (n / T * H * slots + call.lengths[n / T] + n % T) * D;
         }
-        for (int64_t c = width.begin; c < width.end; c++) place[c] = c / D * slots * D + c % D;
+        for (int64_t c = width.begin; c < width.end; c++) further[c] = c / D * slots * D + c % D;
         meeting.wait();
         for (int64_t layer = 0; layer < model.n_layer; layer++) {
             const Block& block = model.h[layer];
@@ -545,7 +567,7 @@ void residual_stream(const Network& model, const Call& call) {
                     return;
                 }
                 Cached* side = o < 2 * C ? keys : values;
-                narrow(number, side[slot[n] + place[o < 2 * C ? o - C : o - 2 * C]]);
+                narrow(number, side[first[n] + further[o < 2 * C ? o - C : o - 2 * C]]);
             });
             meeting.wait();
             for (int64_t task = heads.begin; task < heads.end; task++) {

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import torch
 
+from gpt2.pages import empty_in_huge_pages
+
 from .timing import seconds
 
 
@@ -22,7 +24,8 @@ def read_bandwidth(n_bytes: int = 512 << 20, tries: int = 7) -> Bandwidth:
 
     None of them does much arithmetic; which one gets the most out of the memory differs from machine to machine.
     """
-    numbers = torch.ones(n_bytes // 4)
+    # in huge pages where there are some, as the matrices of compiled steps
+    numbers = empty_in_huge_pages([n_bytes // 4], torch.float32, torch.device("cpu")).fill_(1)
     rows, one = numbers.view(-1, 1024), torch.ones(1024)
     ways = {
         "sum of float32": lambda: numbers.sum(),
