@@ -55,9 +55,8 @@ def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     """
     whole = empty_in_huge_pages(weight.shape, torch.int8, weight.device)
     scale = torch.empty(len(weight), device=weight.device)
-    portion = torch.empty(
-        min(_ROWS_ROUNDED, len(weight)), weight.shape[1], device=weight.device
-    )  # the only float numbers here
+    # the only float numbers here
+    portion = torch.empty(min(_ROWS_ROUNDED, len(weight)), weight.shape[1], device=weight.device)
     for start in range(0, len(weight), _ROWS_ROUNDED):
         rows = portion[: len(weight) - start].copy_(weight.detach()[start : start + _ROWS_ROUNDED])
         largest = torch.maximum(rows.amax(dim=1), -rows.amin(dim=1))

@@ -33,6 +33,11 @@ def laid_out(name: str, parameter: Tensor) -> Tensor:
     return parameter
 
 
+def in_rows(matrix: Tensor) -> Tensor:
+    """The same matrix, whose rows lie one after the other in memory: itself, where they do."""
+    return matrix if matrix.is_contiguous() else in_huge_pages(matrix)
+
+
 def transposed_in_memory(matrix: Tensor) -> Tensor:
-    """The same matrix, whose columns lie side by side instead of its rows."""
-    return matrix if matrix.t().is_contiguous() else in_huge_pages(matrix.t()).t()
+    """The same matrix, whose columns lie so instead."""
+    return in_rows(matrix.t()).t()

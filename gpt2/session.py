@@ -84,22 +84,19 @@ class Session:
         self.model.check_ids(ids)
         R, T = ids.shape
         lengths = self.lengths if self._cache is not None else torch.zeros(R, dtype=torch.int64)
-        all_count = n is None
+        ragged = n is not None
         n = torch.full((R,), T) if n is None else n.cpu()
         self._check_arguments(lengths, n, R, T, keep)
 
         device = self.model.device
         self._reserve(R, int(lengths.max()) + T)
         stream = self._residual_stream(ids.to(device), lengths, layers)  # (R, T, C) each
-        if all_count:
-            hidden = self._ln_f(torch.stack([stream[layer][:, -keep:] for layer in layers], dim=2))  # (R, keep, L, C)
-        else:
-            last = (
-                n[:, None] - keep + torch.arange(keep)
-            )  # (R, keep): where the kept positions stand among the new ones
-            rows, kept = torch.arange(R, device=device)[:, None], last.clamp(min=0).to(device)
-            hidden = self._ln_f(torch.stack([stream[layer][rows, kept] for layer in layers], dim=2))  # (R, keep, L, C)
-            hidden = hidden.masked_fill((last < 0).to(device)[:, :, None, None], float("nan"))
+        kept = [stream[layer][:, -keep:] for layer in layers]  # (R, keep, C) each
+        if ragged:
+            at = (n[:, None] - keep + torch.arange(keep)).to(device)  # (R, keep): where these stand among the new ones
+            rows, missing = torch.arange(R, device=device)[:, None], (at < 0)[:, :, None]
+            kept = [stream[layer][rows, at.clamp(min=0)].masked_fill(missing, float("nan")) for layer in layers]
+        hidden = self._ln_f(torch.stack(kept, dim=2))  # (R, keep, L, C); of NaN it is NaN
         self.lengths = lengths + n
         return hidden
 

@@ -103,11 +103,9 @@ def one_path(
             trace = record(stages, id, before, r) if limits.trace else None
             yield Step(row, (id,), (model_logprobs[r],), (processed_logprobs[r],), reason, trace)
 
-        if len(staying) < len(chosen):
-            chosen = chosen[staying]
         batch.select(staying)
         if staying:
-            logits = widen(session.extend(chosen[:, None])[:, -1])  # (R, V)
+            logits = widen(session.extend(chosen[staying, None])[:, -1])  # (R, V)
 
 
 def _logprobs(logits: Tensor, ids: Tensor) -> list[float]:

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..int8 import Int8Embedding, Int8Linear
-from ..layout import transposed_in_memory
+from ..layout import in_rows, transposed_in_memory
 from ..model import GPT2, Block, Conv1D, Embedding
-from ..pages import in_huge_pages
 from .build import CompilerError
 
 # Under the names and in the order of step.cpp.
@@ -187,8 +186,7 @@ class NativeNetwork:
             out_in = layer.weight.t()
         else:
             assert isinstance(layer.weight, Tensor)
-            if not layer.weight.is_contiguous():
-                layer.weight.data = in_huge_pages(layer.weight)
+            layer.weight.data = in_rows(layer.weight.data)
             out_in = layer.weight
         n_out, n_in = out_in.shape
         return _Matrix(self._address(out_in), scale, None if bias is None else self._address(bias.float()), n_in, n_out)

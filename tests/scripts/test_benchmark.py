@@ -376,6 +376,7 @@ def test_memory_and_machine() -> None:
             for _ in range(100):
                 kept.write(bytes(1_000_000))
         assert peak.bytes is not None and 90e6 < peak.bytes - before < 150e6
+        assert kept.tell() == 100_000_000
 
 
 # -- beams -------------------------------------------------------------------------------------------------------------
