@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from .checkpoint import load_weights
 from .config import GPT2Config
 from .hub import Source, locate
+from .product import product
 from .session import CompiledSession, LayerCache, Session
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class Conv1D(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.weight)  # (B*T, out)
-        return y.view(*x.shape[:-1], y.shape[-1])  # (B, T, out)
+        return product(x, self.weight, self.bias)  # (B, T, out)
 
 
 class Attention(nn.Module):
@@ -117,7 +117,7 @@ class Embedding(nn.Embedding):
 
     def head(self, x: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., V), by comparing them with every row."""
-        return F.linear(x, self.weight)
+        return product(x, self.weight.t())
 
 
 class GPT2(nn.Module):
@@ -236,8 +236,8 @@ class GPT2(nn.Module):
         Faster where memory decides, which is wherever few ids are new. The first call on a machine compiles for some
         20 seconds, says so (`logging`), and keeps the result on the disk. Weights may be float32, bfloat16, float16 or
         int8; all arithmetic is float32, and so are the logits. Matrices are laid out anew in memory, once, for this
-        model as for its twin, whose eager passes may become slower in float32. Where parameters are changed, or this
-        model is moved, the twin's logits mean nothing: compile it again.
+        model as for its twin, whose eager passes become slower in float32 (product.py). Where parameters are changed,
+        or this model is moved, the twin's logits mean nothing: compile it again.
 
         Where it cannot be had (another device, float64, no compiler), says why, and returns this model as it is.
         """
@@ -358,10 +358,10 @@ class GPT2(nn.Module):
                 f"this model has {self.n_positions} positions; got {ids.shape[1]} ids, "
                 f"{ids.shape[1] - self.n_positions} too many"
             )
-        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < self.n_vocab:
-            raise ValueError(
-                f"ids must lie between 0 and {self.n_vocab - 1}; got some from {int(ids.min())} to {int(ids.max())}"
-            )
+        if ids.numel():
+            lowest, highest = map(int, ids.aminmax())
+            if not 0 <= lowest <= highest < self.n_vocab:
+                raise ValueError(f"ids must lie between 0 and {self.n_vocab - 1}; got some from {lowest} to {highest}")
 
     def _draw_weights(self) -> None:
         """GPT-2's own start: normal weights, those that write to the residual stream smaller the deeper the network."""
