@@ -78,27 +78,34 @@ class Session:
         layers = [self.model.n_layer] if layers is None else list(layers)
         if not layers or not all(layer in range(self.model.n_layer + 1) for layer in layers):
             raise ValueError(f"hidden states are there behind 0 to {self.model.n_layer} blocks; got {layers}")
+        ragged = n is not None
+        ids, lengths, n = self._prepare(ids, n, keep)
+        device = ids.device
+        stream = self._residual_stream(ids, lengths, layers)  # (R, T, C) each
+        kept = [stream[layer][:, -keep:] for layer in layers]  # (R, keep, C) each
+        if ragged:
+            at = (n[:, None] - keep + torch.arange(keep)).to(device)  # (R, keep): where these stand among the new ones
+            rows, missing = torch.arange(len(ids), device=device)[:, None], (at < 0)[:, :, None]
+            kept = [stream[layer][rows, at.clamp(min=0)].masked_fill(missing, float("nan")) for layer in layers]
+        hidden = self._ln_f(torch.stack(kept, dim=2))  # (R, keep, L, C); of NaN it is NaN
+        self.lengths = lengths + n
+        return hidden
+
+    def _prepare(self, ids: Tensor, n: Tensor | None, keep: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Check what `extend` was given, and make room for it.
+
+        -> the ids (R, T) on the model's device, and (R,) each on the CPU: how many are cached, how many of these count
+        """
         if n is not None and ids.dim() == 2 and n.shape == ids.shape[:1]:
             filler = torch.arange(ids.shape[1], device=ids.device) >= n.to(ids.device)[:, None]  # (R, T)
             ids = ids.masked_fill(filler, 0)
         self.model.check_ids(ids)
         R, T = ids.shape
         lengths = self.lengths if self._cache is not None else torch.zeros(R, dtype=torch.int64)
-        ragged = n is not None
-        n = torch.full((R,), T) if n is None else n.cpu()
+        n = torch.full((R,), T) if n is None else n.cpu().long()
         self._check_arguments(lengths, n, R, T, keep)
-
-        device = self.model.device
         self._reserve(R, int(lengths.max()) + T)
-        stream = self._residual_stream(ids.to(device), lengths, layers)  # (R, T, C) each
-        kept = [stream[layer][:, -keep:] for layer in layers]  # (R, keep, C) each
-        if ragged:
-            at = (n[:, None] - keep + torch.arange(keep)).to(device)  # (R, keep): where these stand among the new ones
-            rows, missing = torch.arange(R, device=device)[:, None], (at < 0)[:, :, None]
-            kept = [stream[layer][rows, at.clamp(min=0)].masked_fill(missing, float("nan")) for layer in layers]
-        hidden = self._ln_f(torch.stack(kept, dim=2))  # (R, keep, L, C); of NaN it is NaN
-        self.lengths = lengths + n
-        return hidden
+        return ids.to(self._filled.device), lengths, n
 
     def _residual_stream(self, ids: Tensor, lengths: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
         """The network, for ids (R, T) behind `lengths` (R,) cached ones. -> (R, T, C) behind each of these layers"""
@@ -201,6 +208,12 @@ class CompiledSession(Session):
     def __init__(self, model: GPT2, native: NativeNetwork) -> None:
         super().__init__(model)
         self.native = native
+
+    def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:  # in one piece
+        ids, lengths, n = self._prepare(ids, n, keep)
+        logits = self.native.extend(ids.long(), lengths, self._filled, n, keep)  # (R, keep, V)
+        self.lengths = lengths + n
+        return logits
 
     def head(self, hidden: Tensor) -> Tensor:
         return self.native.head(hidden)

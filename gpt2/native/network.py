@@ -7,7 +7,6 @@ from collections.abc import Collection
 from typing import NoReturn
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..int8 import Int8Embedding, Int8Linear
@@ -54,10 +53,12 @@ class _Network(ctypes.Structure):
         ("wte", _Matrix),
         ("wpe", ctypes.c_void_p),
         ("h", ctypes.POINTER(_Block)),
+        ("ln_f", _Norm),
     )
 
 
 class _Call(ctypes.Structure):
+    memory: tuple[Tensor, ...]  # what the addresses point at
     _fields_ = (
         ("rows", ctypes.c_int64),
         ("per_row", ctypes.c_int64),
@@ -73,7 +74,7 @@ class _Call(ctypes.Structure):
 
 
 class NativeNetwork:
-    """A model's parameters, laid out as step.cpp reads them, and the two things that it computes.
+    """A model's parameters, laid out as step.cpp reads them, and what it computes.
 
     Matrices stay the model's own: where they do not lie as (out, in) in memory they are moved so, in place, and keep
     their shapes. The small rest is copied where it is not float32: after a change of parameters old and new would mix.
@@ -98,17 +99,38 @@ class NativeNetwork:
             wte,
             self._address(model.wpe.weight.to(self.cache_dtype)),
             (_Block * config.n_layer)(*blocks),
+            self._norm(model.ln_f),
         )
-        self._ln_f = model.ln_f.weight.detach().float(), model.ln_f.bias.detach().float()
+
+    def extend(self, ids: Tensor, lengths: Tensor, cache: Tensor, n: Tensor, keep: int) -> Tensor:
+        """Logits (R, keep, V), float32: ids (R, T) int64 follow lengths (R,) cached ones, and n (R,) of them count.
+
+        Their keys and values go into the cache, (n_layer, 2, R, H, slots, D) of `cache_dtype`. [r, -1] is behind the
+        last id that counts; NaN where there are fewer than `keep`.
+        """
+        call = self._call(ids, lengths, cache, {})
+        n = n.contiguous()
+        logits = torch.empty(len(ids), keep, self._config.n_vocab)
+        self.library.extend(
+            ctypes.byref(self._network),
+            ctypes.byref(call),
+            ctypes.c_void_p(n.data_ptr()),
+            ctypes.c_int64(keep),
+            ctypes.c_void_p(logits.data_ptr()),
+        )
+        return logits
 
     def residual_stream(
         self, ids: Tensor, lengths: Tensor, cache: Tensor, layers: Collection[int]
     ) -> dict[int, Tensor]:
-        """What is behind these layers, 0 to n_layer, when ids (R, T) int64 follow lengths (R,) cached ones.
+        """What is behind these layers, 0 to n_layer, (R, T, C) each, float32. Arguments and cache as in `extend`."""
+        seen = {layer: torch.empty(*ids.shape, self._config.n_embd) for layer in layers}
+        call = self._call(ids, lengths, cache, seen)
+        self.library.residual_stream(ctypes.byref(self._network), ctypes.byref(call))
+        return seen
 
-        Their keys and values go into the cache, (n_layer, 2, R, H, slots, D) of `cache_dtype`.
-        -> (R, T, C) each, float32
-        """
+    def _call(self, ids: Tensor, lengths: Tensor, cache: Tensor, seen: dict[int, Tensor]) -> _Call:
+        """What the C++ wants to know. The stream of each layer goes into `seen`, where somebody wants to see it."""
         R, T = ids.shape
         C, I = self._config.n_embd, self._config.inner_width
         ids, lengths = ids.contiguous(), lengths.contiguous()
@@ -118,11 +140,11 @@ class NativeNetwork:
         if longest > cache.shape[4]:  # C++ would write behind its end
             raise ValueError(f"the cache has {cache.shape[4]} slots; a row would come to {longest} ids")
         threads = torch.get_num_threads()
-        seen = {layer: torch.empty(R, T, C) for layer in layers}
-        addresses = {layer: x.data_ptr() for layer, x in seen.items()}
         unseen = torch.empty(2, R, T, C)  # where the others take turns
-        turns = [x.data_ptr() for x in unseen]
-        stream = [addresses.get(layer, turns[layer % 2]) for layer in range(self._config.n_layer + 1)]
+        turns = unseen.data_ptr(), unseen.data_ptr() + unseen.nbytes // 2
+        stream = [
+            seen[layer].data_ptr() if layer in seen else turns[layer % 2] for layer in range(self._config.n_layer + 1)
+        ]
         scratch = torch.empty(R * T * (2 * C + I) + threads * (R * T * C + cache.shape[4]))
         places = torch.empty(R * T + C, dtype=torch.int64)
         call = _Call(
@@ -137,16 +159,25 @@ class NativeNetwork:
             places.data_ptr(),
             threads,
         )
-        self.library.residual_stream(ctypes.byref(self._network), ctypes.byref(call))
-        return seen
+        call.memory = ids, lengths, unseen, scratch, places
+        return call
 
     def ln_f(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], *self._ln_f, self._config.layer_norm_epsilon)
+        """The last LayerNorm, of hidden states (..., C), float32."""
+        rows = x.float().reshape(-1, x.shape[-1]).contiguous()  # (N, C)
+        normed = torch.empty_like(rows)
+        self.library.ln_f(
+            ctypes.byref(self._network),
+            ctypes.c_void_p(rows.data_ptr()),
+            ctypes.c_int64(len(rows)),
+            ctypes.c_void_p(normed.data_ptr()),
+        )
+        return normed.view(x.shape)
 
     def head(self, x: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., V), float32."""
         rows = x.float().cpu().reshape(-1, x.shape[-1]).contiguous()  # (N, C)
-        logits = torch.empty(len(rows), self._config.n_vocab)
+        logits = torch.empty(*x.shape[:-1], self._config.n_vocab)
         self.library.head(
             ctypes.byref(self._network),
             ctypes.c_void_p(rows.data_ptr()),
@@ -154,7 +185,7 @@ class NativeNetwork:
             ctypes.c_void_p(logits.data_ptr()),
             torch.get_num_threads(),
         )
-        return logits.view(*x.shape[:-1], self._config.n_vocab)
+        return logits
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a compiled model cannot be copied or pickled; copy the model itself, then compile it")

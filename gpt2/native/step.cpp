@@ -279,13 +279,13 @@ inline float total(Floats lanes, const float* x, const Weight* w, int64_t in) {
 }
 
 // sums[r][o] = x[r] . w[o]: x (rows, in); the weights w[o] (in,) lie `apart` from each other
-template <int rows, int outs, class Weight>
+template <int rows, int outs, int64_t ahead = AHEAD, class Weight>
 inline void products(const float* x, const Weight* w, int64_t apart, int64_t in, float (&sums)[rows][outs]) {
     constexpr int line = LINE<Weight>;
     Floats lanes[rows][outs] = {};
     int64_t i = 0;
     for (; i + line <= in; i += line) {
-        for (int o = 0; o < outs; o++) fetch(w + o * apart + i, AHEAD);
+        for (int o = 0; o < outs; o++) fetch(w + o * apart + i, ahead);
         for (int j = 0; j < line; j += LANES) multiply(x + i + j, in, w + i + j, apart, lanes);
     }
     for (; i + LANES <= in; i += LANES) multiply(x + i, in, w + i, apart, lanes);
@@ -393,15 +393,20 @@ inline void evenly(const Kernel& kernel, const float* x, int64_t N) {
 
 // A share of the columns, `outs` of them at once. Their weights come from as many streams of memory, far apart and each
 // in order: short streams, one row after the other at the same place, leave half of the bandwidth unused. Where x has
-// more than `rows` rows, those after the first find the weights in the processor's first cache.
+// more than `rows` rows, those after the first find the weights in the processor's caches.
 template <int rows, int outs, class Weight, class Use>
 inline void streams(const Matrix& matrix, const float* x, int64_t N, Share mine, Use use) {
-    const int64_t step = (mine.end - mine.begin) / outs;
     const Weight* w = static_cast<const Weight*>(matrix.weight);
-    for (int64_t first = mine.begin; first < mine.begin + step; first++) {
-        evenly<rows>(Streams<outs, Weight, Use>{matrix, w + first * matrix.in, first, step, use}, x, N);
+    while (mine.end - mine.begin >= outs) {
+        // An odd number of columns apart, and so hardly ever a multiple of 4096 bytes: what lies that far apart has to
+        // share a few places in each cache.
+        const int64_t step = ((mine.end - mine.begin) / outs - 1) | 1;
+        for (int64_t first = mine.begin; first < mine.begin + step; first++) {
+            evenly<rows>(Streams<outs, Weight, Use>{matrix, w + first * matrix.in, first, step, use}, x, N);
+        }
+        mine.begin += outs * step;
     }
-    if constexpr (outs > 1) streams<rows, 1, Weight>(matrix, x, N, {mine.begin + outs * step, mine.end}, use);
+    if constexpr (outs > 1) streams<rows, 1, Weight>(matrix, x, N, mine, use);
 }
 
 // A share of the columns, block after block.
@@ -420,11 +425,12 @@ template <class Weight, class Use>
 inline void linear(const Matrix& matrix, const float* x, int64_t N, Use use) {
     const Share mine = share(matrix.out);
     // rows times columns at once are 12 sums at most: with what is multiplied they fill the 16 registers of AVX2
-    if (N == 1) streams<1, 8, Weight>(matrix, x, N, mine, use);
-    if (N == 2 || N == 3) streams<3, 4, Weight>(matrix, x, N, mine, use);
-    if (N == 4) streams<4, 3, Weight>(matrix, x, N, mine, use);
+    if (N == 1) streams<1, 4, Weight>(matrix, x, N, mine, use);
+    if (N == 2) streams<2, 4, Weight>(matrix, x, N, mine, use);
+    if (N == 3) streams<3, 4, Weight>(matrix, x, N, mine, use);
     if (N == 5 || N == 6) streams<6, 2, Weight>(matrix, x, N, mine, use);
-    if (N > 6) blocks<Weight>(matrix, x, N, mine, use);
+    if (N == 4 || (N > 6 && N <= 32)) streams<4, 3, Weight>(matrix, x, N, mine, use);
+    if (N > 32) blocks<Weight>(matrix, x, N, mine, use);
 }
 
 // -- the network ------------------------------------------------------------------------------------------------------
@@ -446,6 +452,7 @@ struct Network {
     Matrix wte;       // (V, C), embedding and head
     const void* wpe;  // (P, C), as wide as the cache
     const Block* h;
+    Norm ln_f;
 };
 
 struct Call {
@@ -456,7 +463,7 @@ struct Call {
     void* cache;             // (n_layer, 2, rows, H, slots, D)
     float* const* stream;    // n_layer + 1 times (N, C), filled here: what residual_stream of model.py gives; of those
                              // that nobody wants to see, every second one may lie in the same place
-    float* scratch;          // (N, 2C + I), and for each thread (N, C) and (slots,)
+    float* scratch;          // (N, 2C + I), and for each thread (N, C) and (slots,); of no use when the call is over
     int64_t* places;         // (N + C,)
     int threads;
 };
@@ -464,15 +471,20 @@ struct Call {
 // (N, C) -> (N, C)
 inline void layer_norm(const Norm& norm, const float* x, int64_t N, int64_t C, float epsilon, float* y) {
     for (int64_t n = 0; n < N; n++, x += C, y += C) {
-        float mean = 0, variance = 0;
-#pragma omp simd reduction(+ : mean)
-        for (int64_t c = 0; c < C; c++) mean += x[c];
+        Floats sums = {}, squares = {};
+        int64_t c = 0;
+        for (; c + LANES <= C; c += LANES) sums += load(x + c);
+        float mean = sum(sums);
+        for (; c < C; c++) mean += x[c];
         mean /= C;
-#pragma omp simd reduction(+ : variance)
-        for (int64_t c = 0; c < C; c++) variance += (x[c] - mean) * (x[c] - mean);
+        for (c = 0; c + LANES <= C; c += LANES) {
+            const Floats apart = load(x + c) - mean;
+            squares += apart * apart;
+        }
+        float variance = sum(squares);
+        for (; c < C; c++) variance += (x[c] - mean) * (x[c] - mean);
         const float scale = 1 / std::sqrt(variance / C + epsilon);
-#pragma omp simd
-        for (int64_t c = 0; c < C; c++) y[c] = (x[c] - mean) * scale * norm.weight[c] + norm.bias[c];
+        for (c = 0; c < C; c++) y[c] = (x[c] - mean) * scale * norm.weight[c] + norm.bias[c];
     }
 }
 
@@ -493,11 +505,12 @@ inline float exponentials(float* x, int64_t n) {
 template <class Cached>
 inline void attend(const float* q, const Cached* keys, const Cached* values, int64_t S, int64_t D, float* scores,
                    float* y) {
+    constexpr int64_t ahead = 2048;  // bytes: further than of weights, as there is one stream only
     const float scale = 1 / std::sqrt(float(D));
     int64_t s = 0;
     for (; s + 4 <= S; s += 4) {
         float sums[1][4];
-        products(q, keys + s * D, D, D, sums);
+        products<1, 4, ahead>(q, keys + s * D, D, D, sums);
         for (int i = 0; i < 4; i++) scores[s + i] = sums[0][i] * scale;
     }
     for (; s < S; s++) {
@@ -506,11 +519,12 @@ inline void attend(const float* q, const Cached* keys, const Cached* values, int
         scores[s] = sums[0][0] * scale;
     }
     const float total = exponentials(scores, S);
-    constexpr int WIDE = 4;
+    constexpr int WIDE = 64 / LANES;  // registers: what one head of GPT-2 is wide
     int64_t d = 0;
     for (; d + WIDE * LANES <= D; d += WIDE * LANES) {
         Floats sums[WIDE] = {};
         for (s = 0; s < S; s++) {
+            for (int line = 0; line < WIDE * LANES; line += LINE<Cached>) fetch(values + s * D + d + line, ahead);
             const Floats score = Floats{} + scores[s];
             for (int i = 0; i < WIDE; i++) sums[i] = fused(score, load(values + s * D + d + i * LANES), sums[i]);
         }
@@ -596,6 +610,13 @@ void residual_stream(const Network& model, const Call& call) {
     }
 }
 
+// x (N, C) -> logits (N, V)
+template <class Weight>
+void head(const Network& model, const float* x, int64_t N, float* logits, int threads) {
+#pragma omp parallel num_threads(threads)
+    linear<Weight>(model.wte, x, N, [&](int64_t n, int64_t o, float number) { logits[n * model.wte.out + o] = number; });
+}
+
 }  // namespace
 
 // What Python calls. WEIGHT and CACHED are given on the compiler's command line: a library for each type of weights.
@@ -603,10 +624,26 @@ extern "C" {
 
 void residual_stream(const Network* model, const Call* call) noexcept { residual_stream<WEIGHT, CACHED>(*model, *call); }
 
-// x (N, C) -> logits (N, V)
+void ln_f(const Network* model, const float* x, int64_t N, float* y) noexcept {
+    layer_norm(model->ln_f, x, N, model->n_embd, model->epsilon, y);
+}
+
 void head(const Network* model, const float* x, int64_t N, float* logits, int threads) noexcept {
-    const Matrix& wte = model->wte;
-#pragma omp parallel num_threads(threads)
-    linear<WEIGHT>(wte, x, N, [&](int64_t n, int64_t o, float number) { logits[n * wte.out + o] = number; });
+    head<WEIGHT>(*model, x, N, logits, threads);
+}
+
+// A whole step: logits (rows, keep, V) behind the last `keep` of each row's n new ids; NaN where it has fewer
+void extend(const Network* model, const Call* call, const int64_t* n, int64_t keep, float* logits) noexcept {
+    residual_stream<WEIGHT, CACHED>(*model, *call);
+    const int64_t C = model->n_embd;
+    float* hidden = call->scratch;  // (rows, keep, C)
+    for (int64_t r = 0; r < call->rows; r++) {
+        for (int64_t t = n[r] - keep; t < n[r]; t++, hidden += C) {
+            const float* x = call->stream[model->n_layer] + (r * call->per_row + t) * C;
+            if (t < 0) std::fill_n(hidden, C, NAN);
+            else layer_norm(model->ln_f, x, 1, C, model->epsilon, hidden);
+        }
+    }
+    head<WEIGHT>(*model, call->scratch, call->rows * keep, logits, call->threads);
 }
 }

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.compiler
 
 V, P = SHAPE["n_vocab"], SHAPE["n_positions"]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.int8]
-# Widths and vocabularies that are no multiples of a register's 8 or 16 numbers, of the 4, 8 or 24 columns that are
+# Widths and vocabularies that are no multiples of a register's 8 or 16 numbers, of the 2, 3, 4 or 24 columns that are
 # computed at once, or of the number of threads; one that fills registers exactly; one column, one head; one so wide
 # that its rows are multiplied in several parts.
 SHAPES: list[dict[str, float]] = [
@@ -77,11 +77,13 @@ ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 0.6, torch.float16: 0.1, torch.
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_equals_the_network_of_the_same_weights(dtype: torch.dtype, changes: dict[str, float]) -> None:
     model = in_precision(dtype, **changes)
-    rows = ids(3, 11, n_vocab=model.n_vocab)
-    expected, got = in_float32(model)(rows), all_logits(model.compiled(), rows)
-    assert got.dtype == torch.float32
+    rows = ids(4, 11, n_vocab=model.n_vocab)
+    expected, compiled = in_float32(model)(rows), model.compiled()
     assert 3 < expected.std() < 30
-    torch.testing.assert_close(got, expected, rtol=0, atol=ROUNDING[dtype])
+    for first in (1, 2, 4):  # 11, 22 and 44 ids: from 33 on products go another way
+        got = all_logits(compiled, rows[:first])
+        assert got.dtype == torch.float32
+        torch.testing.assert_close(got, expected[:first], rtol=0, atol=ROUNDING[dtype])
 
 
 @pytest.mark.parametrize("layers", [[0], [3], [0, 1, 2, 3], [2, 1, 1], [1]])
@@ -99,6 +101,17 @@ def test_hidden_states_that_lie_scattered_have_the_same_logits() -> None:
     expected = session.head(hidden)
     for part, logits in ((hidden[:, -1], expected[:, -1]), (hidden.transpose(0, 1), expected.transpose(0, 1))):
         assert torch.equal(session.head(part), logits)
+
+
+def test_logits_of_a_whole_step_are_those_of_its_hidden_states() -> None:
+    """Bit for bit, where rows have fewer new ids than are kept, too."""
+    model = small_model().compiled()
+    whole, hidden = model.open(), model.open()
+    for n in (None, torch.tensor([5, 2, 0]), torch.tensor([1, 5, 3])):
+        expected = hidden.head(hidden.extend_hidden(ids(3, 5), n, 3)[:, :, 0])
+        got = whole.extend(ids(3, 5), n, 3)
+        assert torch.equal(got.isnan(), expected.isnan()) and torch.equal(got.nan_to_num(), expected.nan_to_num())
+        assert bool(got.isnan().any()) == (n is not None) and whole.lengths.tolist() == hidden.lengths.tolist()
 
 
 def mutated(monkeypatch: pytest.MonkeyPatch, folder: Path, right: str, wrong: str) -> GPT2:
@@ -122,13 +135,16 @@ def mutated(monkeypatch: pytest.MonkeyPatch, folder: Path, right: str, wrong: st
         ("std::sqrt(float(D))", "std::sqrt(float(D + 1))"),
         ("Cached* side = o < 2 * C ? keys : values", "Cached* side = o < 2 * C ? values : keys"),
         ("+ call.lengths[n / T] + n % T) * D;", "+ n % T) * D;"),  # every call writes from the first slot on
+        ("* matrix.in, first, step, use}, x, N);", "* matrix.in, first, 1, use}, x, N);"),  # streams overlap
+        ("mine.begin += outs * step;", "mine.begin += outs * step + 1;"),  # columns are left out
+        ("t = n[r] - keep", "t = n[r] - keep - 1"),  # logits of the id before
         ("std::min(PART, whole - i)", "std::min(PART, whole)"),  # the last part of a row goes on behind its end
         ("std::copy_n(lanes[r], OUTS, kept[r])", "std::copy_n(lanes[0], OUTS, kept[r])"),
     ],
 )
 def test_a_wrong_network_is_noticed(right: str, wrong: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """By more than ten times the tolerance."""
-    rows, session = ids(2, 19), mutated(monkeypatch, tmp_path, right, wrong).open()
+    rows, session = ids(4, 19), mutated(monkeypatch, tmp_path, right, wrong).open()
     got = torch.cat([session.extend(part, keep=part.shape[1]) for part in rows.split(10, dim=1)], dim=1)
     expected = small_model(n_inner=803)(rows)
     assert not torch.isfinite(got).all() or (got - expected).abs().max() > 10 * ROUNDING[torch.float32]
@@ -148,25 +164,35 @@ def test_cached_is_uncached_and_batched_is_single_bit_for_bit(
     whole = all_logits(model, rows)
     for row, alone in zip(rows, whole, strict=True):
         assert torch.equal(all_logits(model, row[None])[0], alone)
-    for size in (1, 2, 3, 4, 7):
-        session = model.open()
-        pieces = [session.extend(piece, keep=piece.shape[1]) for piece in rows.split(size, dim=1)]
-        assert torch.equal(torch.cat(pieces, dim=1), whole)
+    for first in (1, 2, 13):  # rows, so that from 1 to more than 32 ids are new in a call, which is where ways part
+        for size in (1, 2, 3, 4, 5, 6, 7):
+            session = model.open()
+            pieces = [session.extend(piece, keep=piece.shape[1]) for piece in rows[:first].split(size, dim=1)]
+            assert torch.equal(torch.cat(pieces, dim=1), whole[:first])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_number_of_threads_changes_nothing(dtype: torch.dtype) -> None:
     model = in_precision(dtype, n_vocab=101).compiled()
-    rows = ids(2, 5)
     threads = torch.get_num_threads()
-    try:
-        seen = []
-        for count in (1, 2, 3, 5):
-            torch.set_num_threads(count)
-            seen.append(all_logits(model, rows))
-    finally:
-        torch.set_num_threads(threads)
-    assert all(torch.equal(one, seen[0]) for one in seen)
+    for shape in ((1, 1), (1, 2), (1, 3), (1, 4), (1, 6), (2, 5), (4, 11)):
+        try:
+            seen = []
+            for count in (1, 2, 3, 5):
+                torch.set_num_threads(count)
+                seen.append(all_logits(model, ids(*shape)))
+        finally:
+            torch.set_num_threads(threads)
+        assert all(torch.equal(one, seen[0]) for one in seen)
+
+
+@pytest.mark.parametrize("n", [torch.tensor([5, 3], dtype=torch.int32), torch.tensor([4]).expand(2)])
+def test_numbers_of_ids_of_another_kind_are_the_same_numbers(n: Tensor) -> None:
+    model = small_model().compiled()
+    expected = model.open().extend(ids(2, 5), n.long().clone())
+    session = model.open()
+    assert torch.equal(session.extend(ids(2, 5), n), expected)
+    assert session.lengths.tolist() == n.tolist() and session.lengths.dtype == torch.int64
 
 
 def test_nothing_of_the_callers_is_changed() -> None:  # law 11
