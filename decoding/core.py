@@ -129,7 +129,7 @@ class Prefix(NamedTuple):
     def append(self, ids: Tensor) -> Prefix:
         """Every row with one more id; ids (R,)."""
         longer = torch.cat([self.ids, ids[:, None]], dim=1)  # (R, T + 1): right for the longest rows
-        longer = longer.scatter(1, self.lengths[:, None], ids[:, None])  # and for the others
+        longer.scatter_(1, self.lengths[:, None], ids[:, None])  # and for the others
         return self._replace(ids=longer, lengths=self.lengths + 1)
 
     def select(self, rows: Tensor) -> Prefix:

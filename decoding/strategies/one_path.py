@@ -105,7 +105,9 @@ def one_path(
 
         batch.select(staying)
         if staying:
-            logits = widen(session.extend(chosen[staying, None])[:, -1])  # (R, V)
+            if len(staying) < len(chosen):
+                chosen = chosen[staying]
+            logits = widen(session.extend(chosen[:, None])[:, -1])  # (R, V)
 
 
 def _logprobs(logits: Tensor, ids: Tensor) -> list[float]:
