@@ -30,7 +30,7 @@ from .timing import seconds
 _SECONDS_OF_REST = 0.25  # threads of OpenMP wait awake for their next work for up to 0.2 s, and would disturb the next
 PATIENCE = 2.0  # seconds; who takes longer for the prompt is timed once, and with nothing larger
 _LONG = 10.0  # seconds; a measurement that takes longer is not repeated
-_NAIVE = Engine("eager", "float32")  # the one with which the naive loop is measured
+_FIRST = Engine("eager", "float32")  # with which the first rungs of the ladder are measured
 
 Say = Callable[[str], None]
 
@@ -105,6 +105,7 @@ class Results:
     bytes_a_token: dict[str, float]
     agreements: list[agreement.Agreement]
     naive: list[list[float]]  # the naive loop's seconds an id, for each of the contexts
+    as_stored: list[list[float]]  # the same of the cache alone, with matrices as the file has them
     torch_start: list[float]  # of `import torch` alone
 
     def limit(self, precision: str) -> float:
@@ -169,7 +170,7 @@ def measure(engines: Sequence[Engine], plan: Plan, folder: Path, say: Say) -> Re
         for worker, row in zip(workers, rows, strict=True):
             row.memory["at work"] = worker.ask("memory")
 
-        bandwidths, naive = [], list[list[float]]()
+        bandwidths, naive, as_stored = [], list[list[float]](), list[list[float]]()
         for number in range(plan.rounds):
             say(f"round {number + 1} of {plan.rounds}")
             bandwidths.append(Bandwidth(*json.loads(run_module("bandwidth", str(plan.bandwidth_bytes)))))
@@ -178,8 +179,9 @@ def measure(engines: Sequence[Engine], plan: Plan, folder: Path, say: Say) -> Re
                     _speed(worker, row, prompts[:1], plan.new_ids)
                 if number < plan.other_rounds and not row.slow:
                     _others(worker, row, plan, prompts, long_prompt)
-                    if row.engine == _NAIVE:
+                    if row.engine == _FIRST:
                         naive.append(worker.ask("contexts_naively", lengths=plan.contexts))
+                        as_stored.append(worker.ask("contexts_as_stored", lengths=plan.contexts))
 
     say("starting each of them anew")
     torch_start = []
@@ -197,6 +199,7 @@ def measure(engines: Sequence[Engine], plan: Plan, folder: Path, say: Say) -> Re
         bytes_a_token(plan.config),
         agreements,
         naive,
+        as_stored,
         torch_start,
     )
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from gpt2 import GPT2, GPT2Config
+from gpt2 import GPT2, GPT2Config, product
 from scripts import benchmark
 from scripts.benchmarking import agreement, machine, measure, memory, report, worker
 from scripts.benchmarking.bandwidth import Bandwidth, read_bandwidth
@@ -102,15 +103,37 @@ def test_a_run_from_the_options_to_the_tables(
     for name in ("eager float32", "compiled int8"):  # of all tables but the comparison, for which there is no peer
         assert len([line for line in captured.out.splitlines() if line.strip().startswith(name)]) == 5
     assert "limit, float32" in captured.out and "limit, 8 bits a weight" in captured.out
-    assert "naive loop, eager float32" in captured.out
+    assert "naive loop, eager float32" in captured.out and "cache only, eager float32" in captured.out
     raw = json.loads(file.read_text(encoding="utf-8"))
     for row in raw["rows"]:
         assert [len(row["speed"][batch]) for batch in ("1", "2")] == [2, 1]  # rounds
         assert all(first > 0 for rounds in row["speed"].values() for first, _ in rounds)
         assert [len(row[name]) for name in ("prefill", "calls", "contexts", "start")] == [1, 1, 1, 1]
-        assert len(row["calls"][0]) == 3 and len(row["contexts"][0]) == len(raw["naive"][0]) == 3
+        assert (
+            len(row["calls"][0]) == 3
+            and len(row["contexts"][0]) == len(raw["naive"][0]) == len(raw["as_stored"][0]) == 3
+        )
         assert row["start"][0] > raw["torch_start"][0] / 4  # it imports torch, too
+    assert [len(raw[name][0]) for name in ("naive", "as_stored")] == [3, 3]
     assert [one["rows"] for one in raw["agreements"]] == [3, 3]  # one prompt, and a batch of two
+
+
+def test_the_cache_alone_is_measured_without_what_makes_it_fast(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = worker.load("eager", "float32", str(folder), 2, watch=False)[0]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    seen: list[tuple[bool, int]] = []
+    true = product._parts
+
+    def noticed(x: Tensor, matrix: Tensor) -> int:
+        seen.append((matrix.is_contiguous(), true(x, matrix)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(product, "_parts", noticed)
+    runner.contexts([3, 5])
+    assert all(contiguous and parts > 1 for contiguous, parts in seen)
+    seen.clear()
+    runner.contexts_as_stored([3, 5])
+    assert set(seen) == {(True, 1), (False, 1)}  # in one piece; the head, whose transpose it is, as the file has it
 
 
 def test_an_engine_that_computes_another_network_is_an_error(
@@ -279,7 +302,8 @@ def results(peer_seconds: float = 3.0) -> Results:
     plan = replace(Plan.quick(), rounds=2)
     return Results(
         plan, {"processor": "made up"}, rows, Bandwidth(10e6, "sum"), {"float32": 1e6, "16 bits": 5e5, "8 bits": 3e5},
-        [agreement.Agreement(row.engine, 3, []) for row in rows], [[0.01, 0.02, 0.03]], [0.4],
+        [agreement.Agreement(row.engine, 3, []) for row in rows], [[0.01, 0.02, 0.03]],
+        [[0.002, 0.002, 0.003]], [0.4],
     )  # fmt: skip
 
 
@@ -294,6 +318,7 @@ def test_the_figures_are_what_was_measured() -> None:
     assert "eager float32 1.0 1.00 1.10 1.50" in lines
     assert "eager float32 1.0 2.0 3.0 3.00" in lines
     assert "naive loop, eager float32 10.0 20.0 30.0 3.00" in lines
+    assert "cache only, eager float32 2.0 2.0 3.0 1.50" in lines
 
 
 def test_who_is_too_slow_has_one_round_and_no_batches(
