@@ -19,7 +19,8 @@ Threads = Callable[[int], None]
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
-    """Says how many threads there are. What they share out does not depend on whether they exist."""
+    """Says how many threads there are. What they share out does not depend on whether they exist, nor on MKL."""
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     return lambda count: monkeypatch.setattr(torch, "get_num_threads", lambda: count)
 
 

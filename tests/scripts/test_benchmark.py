@@ -121,6 +121,7 @@ def test_a_run_from_the_options_to_the_tables(
 def test_the_cache_alone_is_measured_without_what_makes_it_fast(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = worker.load("eager", "float32", str(folder), 2, watch=False)[0]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     seen: list[tuple[bool, int]] = []
     true = product._parts
 
