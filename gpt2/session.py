@@ -211,7 +211,7 @@ class CompiledSession(Session):
 
     def extend(self, ids: Tensor, n: Tensor | None = None, keep: int = 1) -> Tensor:  # in one piece
         ids, lengths, n = self._prepare(ids, n, keep)
-        logits = self.native.extend(ids.long(), lengths, self._filled, n, keep)  # (R, keep, V)
+        logits = self.native.extend(ids, lengths, self._filled, n, keep)  # (R, keep, V)
         self.lengths = lengths + n
         return logits
 
@@ -219,7 +219,7 @@ class CompiledSession(Session):
         return self.native.head(hidden)
 
     def _residual_stream(self, ids: Tensor, lengths: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
-        return self.native.residual_stream(ids.long(), lengths, self._filled, layers)
+        return self.native.residual_stream(ids, lengths, self._filled, layers)
 
     def _ln_f(self, x: Tensor) -> Tensor:
         return self.native.ln_f(x)

@@ -103,7 +103,7 @@ class NativeNetwork:
         )
 
     def extend(self, ids: Tensor, lengths: Tensor, cache: Tensor, n: Tensor, keep: int) -> Tensor:
-        """Logits (R, keep, V), float32: ids (R, T) int64 follow lengths (R,) cached ones, and n (R,) of them count.
+        """Logits (R, keep, V), float32: ids (R, T) follow lengths (R,) cached ones, and n (R,) of them count.
 
         Their keys and values go into the cache, (n_layer, 2, R, H, slots, D) of `cache_dtype`. [r, -1] is behind the
         last id that counts; NaN where there are fewer than `keep`.
@@ -133,7 +133,7 @@ class NativeNetwork:
         """What the C++ wants to know. The stream of each layer goes into `seen`, where somebody wants to see it."""
         R, T = ids.shape
         C, I = self._config.n_embd, self._config.inner_width
-        ids, lengths = ids.contiguous(), lengths.contiguous()
+        ids, lengths = ids.long().contiguous(), lengths.contiguous()
         if cache.device.type != "cpu":
             raise ValueError("this model has been moved since it was compiled; move it first, then compile it")
         longest = max(lengths.tolist()) + T

@@ -109,12 +109,9 @@ def test_a_run_from_the_options_to_the_tables(
         assert [len(row["speed"][batch]) for batch in ("1", "2")] == [2, 1]  # rounds
         assert all(first > 0 for rounds in row["speed"].values() for first, _ in rounds)
         assert [len(row[name]) for name in ("prefill", "calls", "contexts", "start")] == [1, 1, 1, 1]
-        assert (
-            len(row["calls"][0]) == 3
-            and len(row["contexts"][0]) == len(raw["naive"][0]) == len(raw["as_stored"][0]) == 3
-        )
+        assert len(row["calls"][0]) == 3 and len(row["contexts"][0]) == len(raw["naive"][0]) == 3
         assert row["start"][0] > raw["torch_start"][0] / 4  # it imports torch, too
-    assert [len(raw[name][0]) for name in ("naive", "as_stored")] == [3, 3]
+    assert len(raw["as_stored"][0]) == 3
     assert [one["rows"] for one in raw["agreements"]] == [3, 3]  # one prompt, and a batch of two
 
 
