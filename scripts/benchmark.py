@@ -53,8 +53,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     engines, sizes = chosen(options.only, options.peers), _sizes(options)
-    _check_packages(engines, options.picture)
     _check_files(options.picture, options.json)
+    _check_packages(engines, options.picture)
 
     from scripts.benchmarking.measure import Plan, measure
     from scripts.benchmarking.report import agreements, introduction, tables
